@@ -1,0 +1,335 @@
+"""From matrix and supply to images: every value resolved, so that nothing downstream asks which architecture this is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from musllinux.errors import FactoryError
+from musllinux.schema import ArchitectureSection, Matrix, PolicySection, ToolSection
+
+OPT = "/opt/_internal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A CPython source archive: file name below `<python>/<version>/`, and its SHA-256 in hex."""
+
+    version: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A base image, pinned: `reference` is what FROM takes (with its digest), `release` as in Alpine's URLs (3.22)."""
+
+    reference: str
+    release: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supply:
+    """Where everything comes from in one run: upstream's hosts, or the stand-in's on loopback."""
+
+    name: str
+    publishable: bool
+    mirror: str  # <mirror>/v3.22/main/x86_64/APKINDEX.tar.gz
+    python: str  # <python>/3.14.6/Python-3.14.6.tar.xz
+    archives: Mapping[str, Archive]  # by series ("3.14")
+    bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
+    lacks: Mapping[str, frozenset[str]]  # by wheel architecture: apk packages that this supply does not have
+    apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
+    content: str = ""  # changes whenever what the mirror serves changes; part of every cache key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    name: str  # musllinux_1_2
+    alpine: str  # 3.22
+    floor: str  # 1.2.2
+    time_t_32: int
+    trials: tuple[str, ...]
+
+    @property
+    def underscored(self) -> str:
+        """The policy's version as PEP 656 writes it: 1_2."""
+        return self.name.removeprefix("musllinux_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    name: str  # x86_64, i686, aarch64, armv7l, …: as wheels say
+    apk: str
+    platform: str  # linux/arm/v7
+    triple: str
+    loader: str
+    rust: str
+    bits: int
+    endian: str
+    uname: tuple[str, ...]
+    entry: tuple[str, ...]
+    march: tuple[str, ...]
+    qemu: str
+
+    @property
+    def libc(self) -> str:
+        """musl's SONAME: libc.musl-x86_64.so.1 (Alpine's, and what NEEDED says in every wheel)."""
+        return self.loader.replace("ld-musl", "libc.musl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreter:
+    tag: str  # cp314-cp314t
+    series: str  # 3.14
+    free_threaded: bool
+    archive: Archive
+
+    @property
+    def suffix(self) -> str:
+        """What a free-threaded build appends to its names: python3.14t."""
+        return "t" if self.free_threaded else ""
+
+    @property
+    def version(self) -> str:
+        return self.archive.version
+
+    @property
+    def prefix(self) -> str:
+        return f"{OPT}/cpython-{self.version}{'-nogil' if self.free_threaded else ''}"
+
+    @property
+    def executable(self) -> str:
+        return f"python{self.series}{self.suffix}"
+
+    @property
+    def ordinal(self) -> tuple[int, ...]:
+        return ordinal(self.series)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    name: str
+    build: str
+    run: str | None
+    modules: tuple[str, ...]
+    since: str | None
+
+    def serves(self, interpreter: Interpreter) -> bool:
+        return self.since is None or ordinal(self.since) <= interpreter.ordinal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    name: str
+    commands: tuple[str, ...]
+    project: str | None  # a package of this repository that is installed beside the locked ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image, every value resolved."""
+
+    policy: Policy
+    arch: Architecture
+    base: Base
+    trials: Mapping[str, Base]  # by release: the pristine bases this supply has, a part of policy.trials
+    interpreters: tuple[Interpreter, ...]
+    libraries: tuple[Library, ...]
+    system_packages: tuple[str, ...]
+    sysroot_packages: tuple[str, ...]
+    native_packages: tuple[str, ...]
+    lacking: tuple[str, ...]  # packages the matrix asks for and this supply does not have
+    tools: tuple[Tool, ...]
+    interpreter_tools: tuple[str, ...]
+    tool_host: Interpreter
+    supply: Supply
+    registry: str
+    organisation: str
+    source: str
+    licence: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.policy.name}_{self.arch.name}"
+
+    @property
+    def tag(self) -> str:
+        """The local tag of a built image."""
+        return f"{self.id}:latest"
+
+    @property
+    def plat(self) -> str:
+        """The platform tag of the wheels it builds; auditwheel's AUDITWHEEL_PLAT. Equal to the id by design."""
+        return self.id
+
+    @property
+    def repository(self) -> str:
+        return f"{self.registry}/{self.organisation}/{self.id}"
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Each X.Y once: a build Python is made for each and shared by its builds with and without the GIL."""
+        return tuple(dict.fromkeys(i.series for i in self.interpreters))
+
+    def archive(self, series: str) -> Archive:
+        return next(i.archive for i in self.interpreters if i.series == series)
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """URLs for apk, of the base's own release."""
+        return tuple(f"{self.supply.mirror}/v{self.base.release}/{part}" for part in ("main", "community"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What of the matrix is asked for; empty means all. Names are checked by `select`."""
+
+    ids: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    arches: tuple[str, ...] = ()
+    interpreters: tuple[str, ...] = ()
+
+
+def ordinal(version: str) -> tuple[int, ...]:
+    """'3.14' -> (3, 14), for comparing."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def image_ids(matrix: Matrix) -> list[str]:
+    return [f"{policy}_{arch}" for policy in matrix.policies for arch in matrix.architectures]
+
+
+def select(matrix: Matrix, selection: Selection) -> list[tuple[str, str]]:
+    """The (policy, architecture) pairs asked for, in the matrix's order.
+
+    Raises UsageError for a name that the matrix does not have; it says which there are.
+    """
+    _known("image", selection.ids, image_ids(matrix))
+    _known("policy", selection.policies, list(matrix.policies))
+    _known("architecture", selection.arches, list(matrix.architectures))
+    _known("interpreter", selection.interpreters, list(matrix.interpreters))
+    return [
+        (policy, arch)
+        for policy in matrix.policies
+        for arch in matrix.architectures
+        if (not selection.ids or f"{policy}_{arch}" in selection.ids)
+        and (not selection.policies or policy in selection.policies)
+        and (not selection.arches or arch in selection.arches)
+    ]
+
+
+def resolve(matrix: Matrix, supply: Supply, selection: Selection = Selection()) -> list[Image]:  # noqa: B008 - frozen
+    """Every image asked for, from this supply.
+
+    Raises UsageError for unknown names and FactoryError where the supply has no base or no interpreter for an image.
+    """
+    return [_image(matrix, supply, policy, arch, selection) for policy, arch in select(matrix, selection)]
+
+
+def _known(kind: str, asked: Sequence[str], there: Sequence[str]) -> None:
+    from musllinux.errors import UsageError  # noqa: PLC0415
+
+    for name in asked:
+        if name not in there:
+            raise UsageError(f"no {kind} {name!r} in the matrix", hint=f"one of: {', '.join(there)}")
+
+
+def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Selection) -> Image:
+    section = matrix.policies[policy]
+    lacks = supply.lacks.get(arch, frozenset())
+    unavailable = lacks | set(section.without)
+    libraries = tuple(
+        Library(name=name, build=lib.build, run=lib.run, modules=tuple(lib.modules), since=lib.since)
+        for name, lib in matrix.libraries.items()
+        if lib.build not in unavailable
+    )
+    runtime = [lib.run for lib in libraries if lib.run]
+    wanted = sorted({*matrix.packages.system, *runtime})
+    interpreters = _interpreters(matrix, supply, selection)
+    asked = {*matrix.packages.system, *matrix.packages.native, *(lib.build for lib in matrix.libraries.values())}
+    return Image(
+        policy=_policy(policy, section),
+        arch=_architecture(arch, matrix.architectures[arch]),
+        base=_base(supply, section.alpine, arch),
+        trials={r: supply.bases[r, arch] for r in section.trials if (r, arch) in supply.bases},
+        interpreters=interpreters,
+        libraries=libraries,
+        system_packages=tuple(p for p in wanted if p not in unavailable),
+        sysroot_packages=tuple(sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})),
+        native_packages=tuple(sorted(matrix.packages.native)),
+        lacking=tuple(sorted(asked & lacks)),
+        tools=tuple(_tool(n, t) for n, t in matrix.tools.isolated.items() if arch not in t.without),
+        interpreter_tools=tuple(matrix.tools.interpreter),
+        tool_host=_tool_host(matrix, interpreters),
+        supply=supply,
+        registry=matrix.image.registry,
+        organisation=matrix.image.organisation,
+        source=matrix.image.source,
+        licence=matrix.image.licence,
+    )
+
+
+def _policy(name: str, section: PolicySection) -> Policy:
+    return Policy(
+        name=name,
+        alpine=section.alpine,
+        floor=section.floor,
+        time_t_32=section.time_t_32,
+        trials=tuple(section.trials),
+    )
+
+
+def _architecture(name: str, section: ArchitectureSection) -> Architecture:
+    values = section.model_dump()
+    return Architecture(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _tool(name: str, section: ToolSection) -> Tool:
+    return Tool(name=name, commands=tuple(section.commands), project=section.project)
+
+
+def _base(supply: Supply, alpine: str, arch: str) -> Base:
+    base = supply.bases.get((alpine, arch))
+    if base is None:
+        raise FactoryError(
+            f"source {supply.name!r} has no base image for Alpine {alpine} on {arch}",
+            hint="`musllinux lock` records upstream's, `musllinux standin status` shows the stand-in's",
+        )
+    return base
+
+
+def _interpreters(matrix: Matrix, supply: Supply, selection: Selection) -> tuple[Interpreter, ...]:
+    asked = selection.interpreters or tuple(
+        tag for tag, section in matrix.interpreters.items() if section.series in supply.archives
+    )
+    found = []
+    for tag in matrix.interpreters:
+        section = matrix.interpreters[tag]
+        if tag not in asked:
+            continue
+        if section.series not in supply.archives:
+            raise FactoryError(
+                f"source {supply.name!r} has no CPython {section.series} archive for {tag}",
+                hint=f"it has {', '.join(sorted(supply.archives, key=ordinal)) or 'none'}",
+            )
+        found.append(
+            Interpreter(
+                tag=tag,
+                series=section.series,
+                free_threaded=section.free_threaded,
+                archive=supply.archives[section.series],
+            )
+        )
+    return tuple(found)
+
+
+def _tool_host(matrix: Matrix, interpreters: Sequence[Interpreter]) -> Interpreter:
+    for tag in matrix.tools.host:
+        for interpreter in interpreters:
+            if interpreter.tag == tag:
+                return interpreter
+    raise FactoryError(
+        "no interpreter of the image can run its tools",
+        hint=f"keep one of {', '.join(matrix.tools.host)} (tools.host in the matrix)",
+    )

@@ -118,10 +118,17 @@ class Inputs(Protocol):
     def source(self, suite: str, package: str) -> list[Path]:
         """The orig and debian tarballs of a source package (no .dsc), checked by apt, sorted by name."""
 
-    def wheel(self, requirement: str, sha256: str | None = None, platform: str | None = None) -> Path:
-        """An unpacked wheel of `name==version`.
+    def wheel(
+        self,
+        requirement: str,
+        sha256: str | None = None,
+        platform: str | None = None,
+        python: str | None = None,
+    ) -> Path:
+        """The unpacked tree of one wheel of `name==version`.
 
-        `platform` is pip's --platform tag; `sha256` is the wheel file's own sum (give it: it pins the file).
+        `sha256` is the wheel file's own sum and must be given: it pins the file. `platform` is pip's
+        --platform tag and `python` a CPython version ("3.11"), for wheels pip would not choose here.
         """
 
     def tree(self, recipe: str) -> Path:

@@ -129,9 +129,9 @@ _GET_BUILDX = "install the buildx plugin (Debian: docker-buildx, Docker's own pa
 
 
 def find_client(path: str | None = None) -> Client:
-    """The docker command to build with: the first on PATH with buildx, else the first with a BuildKit of its own.
+    """The docker command to build with: the first on PATH with buildx, else the first with its own BuildKit.
 
-    Newer clients (23 and on) without the buildx plugin refuse BuildKit: an older one further down PATH is better.
+    Clients from 23 on refuse BuildKit without the buildx plugin: an older one further down PATH is better.
     Raises EngineError that names every docker found and why it does not do.
     """
     found = candidates(path)

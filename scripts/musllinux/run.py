@@ -36,7 +36,7 @@ class Completed:
 
 @dataclass
 class CommandError(FactoryError):
-    """A command failed: `code` is its exit code (-N: killed by signal N; 127: not found), `tail` its last words."""
+    """A command failed. `code`: exit code (-N: killed by signal N, 127: not found); `tail`: last lines."""
 
     code: int = 1
     tail: tuple[str, ...] = ()
@@ -121,11 +121,11 @@ def run(
 ) -> Completed:
     """Run `argv` to its end; both output streams go to `log` (appended) and, line by line, to `on_line`.
 
-    `env` is laid over this process's environment; `timeout` is in seconds. The program gets a process group of
-    its own, which Ctrl-C (KeyboardInterrupt) and the timeout end as a whole: asked first, killed after 10 s.
+    `env` is laid over this process's environment; `timeout` is in seconds. The program gets a process group
+    of its own, which Ctrl-C (KeyboardInterrupt) and the timeout end as a whole: asked, after 10 s killed.
 
-    Raises CommandError (a FactoryError) with the command as one can paste it, its last lines and the log: always
-    when it cannot start or takes too long, and with `check` when its exit code is not 0.
+    Raises CommandError (a FactoryError) with the command as one can paste it, its last lines and the log:
+    always when it cannot start or takes too long, and with `check` when its exit code is not 0.
     """
     command = tuple(str(word) for word in argv)
     shown = pasteable(command, cwd, env)
@@ -145,7 +145,7 @@ def run(
 
 
 def pasteable(argv: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """The command line for a shell, with its folder and variables; values of secret-looking ones are left out."""
+    """The command line for a shell, with folder and variables; values of secret-looking ones are left out."""
     words = [f"{k}={'…' if _SECRET.search(k) else shlex.quote(v)}" for k, v in sorted((env or {}).items())]
     line = " ".join([*words, shlex.join(argv)])
     return f"cd {shlex.quote(str(cwd))} && {line}" if cwd else line

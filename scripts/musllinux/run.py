@@ -219,6 +219,8 @@ def _follow(
         raise
     finally:
         timer.cancel()
+        if late.is_set():
+            timer.join()
         _children.ended(process)
         if process.stdout is not None:
             process.stdout.close()

@@ -67,7 +67,11 @@ class Apt:
             self._report(f"downloading source {package} {record.version} ({suite})")
             wanted = f"{package}={record.version}"
             self._run(
-                "apt-get", suite, "amd64", ["source", "--download-only", "--only-source", wanted], cwd=folder
+                "apt-get",
+                suite,
+                self.native,
+                ["source", "--download-only", "--only-source", wanted],
+                cwd=folder,
             )
             _verify(folder, record.files)
 
@@ -92,9 +96,9 @@ class Apt:
 
     def sources(self, suite: str, package: str) -> Record:
         """The index's record of a source package, the newest if there are several."""
-        key = (suite, "amd64", "source", package)
+        key = (suite, self.native, "source", package)
         if key not in self._records:
-            text = self._run("apt-cache", suite, "amd64", ["showsrc", "--only-source", package])
+            text = self._run("apt-cache", suite, self.native, ["showsrc", "--only-source", package])
             stanzas = [stanza for stanza in _stanzas(text) if stanza.get("Package") == package]
             if not stanzas:
                 raise StandinError(f"Debian {suite} has no source package {package}", hint="mend the recipe")
@@ -157,6 +161,11 @@ class Apt:
                     ) from error
                 write_atomically(stamp, self.mirror.encode())
             self._fresh.add((suite, arch))
+
+    @cached_property
+    def native(self) -> str:
+        """This machine's architecture as Debian calls it."""
+        return run(["dpkg", "--print-architecture"]).strip()
 
     @cached_property
     def mirror(self) -> str:

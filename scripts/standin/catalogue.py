@@ -26,6 +26,7 @@ Everything is validated here, once; what comes after trusts it.
 import importlib.resources
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -172,15 +173,22 @@ class Catalogue:
         return Catalogue(self.policy, [recipe for recipe in self._recipes.values() if recipe.name in wanted])
 
 
+@cache
 def load_targets() -> Mapping[str, Target]:
     """Every architecture of targets.yaml by apk name, in the file's order."""
-    entries = _yaml(Path(str(importlib.resources.files("standin") / "targets.yaml")))
+    entries = load_data("targets.yaml")
     return MappingProxyType(
         {
             name: Target(apk_arch=name, **{key: _frozen(value) for key, value in entry.items()})
             for name, entry in entries.items()
         }
     )
+
+
+def load_data(name: str) -> Mapping[str, Any]:
+    """One of the package's data files, frozen."""
+    document: Mapping[str, Any] = _frozen(_yaml(Path(str(importlib.resources.files("standin") / name))))
+    return document
 
 
 def load_catalogue(policy: str, apk_arch: str, folder: Path | None = None) -> Catalogue:
@@ -280,6 +288,7 @@ def thawed(value: Any) -> Any:
     return value
 
 
+@cache
 def _yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe loader

@@ -1,0 +1,127 @@
+"""CPython's source archives out of Debian's source packages, under the names python.org gives them."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from standin.apt import Apt, Record
+from standin.cache import Cache, digest_of, sha256_file
+from standin.catalogue import load_data, thawed
+from standin.errors import StandinError
+
+_LAYOUT = 1  # bump when what lies under a product's folder changes
+_SUFFIXES = {"tar.xz": "tar.xz", "tar.gz": "tgz"}  # Debian's and python.org's spelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """One archive: its version ("3.9.2"), file, and SHA-256 (hex)."""
+
+    version: str
+    path: Path
+    sha256: str
+
+
+def default_series() -> tuple[str, ...]:
+    """The series that `up` provides unless told otherwise."""
+    return tuple(load_data("archives.yaml")["default"])
+
+
+class Archives:
+    """Archives by series ("3.11"). `accept_newer` follows a suite that moved on, on Debian's signature."""
+
+    def __init__(self, cache: Cache, apt: Apt, report: Callable[[str], None], *, accept_newer: bool) -> None:
+        self._cache = cache
+        self._apt = apt
+        self._report = report
+        self._accept_newer = accept_newer
+        self._series = load_data("archives.yaml")["series"]
+
+    def archive(self, series: str) -> Archive:
+        """The archive of a series, fetched if need be.
+
+        Raises StandinError for an unknown series, a wrong checksum, or if no suite has a known version left.
+        """
+        if series not in self._series:
+            raise StandinError(
+                f"the stand-in has no CPython {series}", hint=f"it knows {', '.join(self._series)}"
+            )
+        candidates = self._series[series]
+        for candidate in candidates:
+            folder = self._cache.find(_key(candidate))
+            if folder:
+                return _load(folder)
+        found = [
+            (candidate, self._apt.sources(candidate["suite"], candidate["source"]))
+            for candidate in candidates
+        ]
+        for candidate, record in found:
+            if _upstream(record) == candidate["version"]:
+                return self._fetch(candidate)
+        if self._accept_newer:
+            return self._fetch(self._newer(*found[0]))
+        raise _moved(series, found)
+
+    def known(self) -> list[Archive]:
+        """Every pinned archive that has been fetched."""
+        folders = [
+            self._cache.find(_key(each)) for candidates in self._series.values() for each in candidates
+        ]
+        return [_load(folder) for folder in folders if folder]
+
+    def _fetch(self, candidate: Mapping[str, Any]) -> Archive:
+        def build(folder: Path) -> None:
+            record, paths = self._apt.source(candidate["suite"], candidate["source"])
+            [orig] = [path for path in paths if ".orig.tar." in path.name]
+            found = sha256_file(orig)
+            if found != candidate["sha256"]:
+                raise StandinError(
+                    f"{orig.name} of Debian {candidate['suite']} is not the pinned archive: SHA-256 {found}",
+                    hint="do not use it before you know why; archives.yaml holds the sums",
+                )
+            name = f"Python-{_upstream(record)}.{candidate['suffix']}"
+            shutil.copyfile(orig, folder / name)
+            facts = {"version": _upstream(record), "file": name, "sha256": found}
+            (folder / "archive.json").write_text(json.dumps(facts))
+
+        return _load(self._cache.product(_key(candidate), build))
+
+    def _newer(self, candidate: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
+        [(name, sha256)] = [
+            item for item in record.files.items() if ".orig.tar." in item[0] and _is_tar(item[0])
+        ]
+        suffix = _SUFFIXES[name.partition(".orig.")[2]]
+        self._report(f"Debian {candidate['suite']} has moved on to CPython {_upstream(record)}: taking that")
+        return {**candidate, "version": _upstream(record), "sha256": sha256, "suffix": suffix}
+
+
+def _is_tar(name: str) -> bool:
+    return not name.endswith(".asc")
+
+
+def _moved(series: str, found: list[tuple[Mapping[str, Any], Record]]) -> StandinError:
+    now = ", ".join(f"{candidate['suite']} has {_upstream(record)}" for candidate, record in found)
+    known = ", ".join(candidate["version"] for candidate, _ in found)
+    return StandinError(
+        f"Debian has moved on: CPython {known} is pinned for {series}, but {now}",
+        hint="`up --accept-newer` takes that on Debian's signature; or leave the series out (--python)",
+    )
+
+
+def _upstream(record: Record) -> str:
+    """Upstream's version inside Debian's: 3.11.2-6+deb12u8 -> 3.11.2, 3.15.0~b3-1 -> 3.15.0b3."""
+    version = record.version.rpartition(":")[2].rpartition("-")[0]
+    return re.sub(r"~(?=(a|b|rc)\d)", "", version)
+
+
+def _key(candidate: Mapping[str, Any]) -> str:
+    return f"archive-{candidate['version']}-{digest_of([_LAYOUT, thawed(candidate)])[:32]}"
+
+
+def _load(folder: Path) -> Archive:
+    facts = json.loads((folder / "archive.json").read_text())
+    return Archive(version=facts["version"], path=folder / facts["file"], sha256=facts["sha256"])

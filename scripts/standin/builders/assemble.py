@@ -4,6 +4,7 @@ Options:
     sources     where files come from (see sources.py)
     take, drop, edit, executable, write, links   which files, and what is done to them (see layout.py)
     private     true where programs are to start through the private glibc (see programs.py)
+    closed      a folder whose libraries must find everything they need in it
     libraries   {pattern: {soname: name, needed: {old-pattern: new}}}: names in ELF files put right, no RPATH
 """
 
@@ -16,7 +17,7 @@ from standin import process
 from standin.builders import layout, sources
 from standin.builders.host import this_host
 from standin.builders.names import expand, names_for
-from standin.builders.programs import PATCHELF, make_private, needed, programs
+from standin.builders.programs import PATCHELF, check_closed, make_private, needed, programs
 from standin.catalogue import Inputs, Recipe, Target
 
 VERSION = 1
@@ -32,6 +33,8 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
         for library in layout.matching(out, pattern):
             if not library.is_symlink():
                 _rename(library, names, inputs)
+    if options.get("closed"):
+        check_closed(out / options["closed"])
     if options.get("private"):
         make_private(programs(out), inputs, this_host())
 

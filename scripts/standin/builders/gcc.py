@@ -33,7 +33,7 @@ _OBJECT_FLAGS = ("-O2", "-fPIC", "-ffreestanding", "-fno-stack-protector", "-c")
 
 
 def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
-    """Fill `out` with the whole compiler, as Alpine lays it out. Raises StandinError if Debian's has changed."""
+    """Fill `out` with the whole compiler, in Alpine's layout; StandinError if Debian's has changed."""
     options = expand(recipe.options, names_for(target))
     roots = sources.roots(options["sources"], target, inputs)
     home = out / "usr/lib/gcc" / target.triple / options["version_folder"]
@@ -63,9 +63,7 @@ def _place_compiler(options: dict[str, Any], roots: list[Path], home: Path) -> N
         layout.place(layout.rules([f"{base}/{options['folder']}/**"]), roots, home)
 
 
-def _place_drivers(
-    options: dict[str, Any], target: Target, roots: list[Path], inputs: Inputs, out: Path
-) -> str:
+def _place_drivers(options: dict[str, Any], target: Target, roots: list[Path], inputs: Inputs, out: Path) -> str:
     """Lay out the drivers under their plain and their full names; answers with the built-in specs."""
     dump = ""
     for name in options["drivers"]:

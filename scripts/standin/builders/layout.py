@@ -127,7 +127,7 @@ def finish(options: Mapping[str, Any], out: Path) -> None:
     """Apply a recipe's drop, edit, write and links to `out`, in that order."""
     for pattern in options.get("drop", ()):
         for path in matching(out, pattern):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     for pattern, changes in options.get("edit", {}).items():
         for path in _some(out, pattern):
             _edit(path, changes)

@@ -66,9 +66,7 @@ def make_private(paths: Iterable[Path], inputs: Inputs, host: Host) -> None:
         copied = inputs.work / "patchelf.tmp"
         shutil.copy2(path, copied)
         loader = Path("/", FOLDER, host.glibc_loader)
-        process.run(
-            [patchelf, "--set-interpreter", loader, "--force-rpath", "--set-rpath", Path("/", FOLDER), copied]
-        )
+        process.run([patchelf, "--set-interpreter", loader, "--force-rpath", "--set-rpath", Path("/", FOLDER), copied])
         shutil.copyfile(copied, path)
 
 
@@ -79,6 +77,13 @@ def _require(folder: Path, program: Path, names: Sequence[str]) -> None:
             f"{program.name} needs {', '.join(missing)}, which {GLIBC} lacks",
             hint=f"add the Debian package to the recipe {GLIBC}",
         )
+
+
+def check_closed(folder: Path) -> None:
+    """Raise StandinError if a library in `folder` needs one that is not there."""
+    for path in sorted(folder.iterdir()):
+        if is_elf(path):
+            _require(folder, path, needed(path))
 
 
 def command(program: Path, inputs: Inputs, host: Host) -> list[str]:

@@ -30,8 +30,8 @@ def redirect(program: bytes, old: str, new: str, *, code: bool = True) -> bytes:
     """`program` with every use of the string `old` (or of a string it ends) pointed to `new` instead.
 
     With `code=False` uses in the code are left alone (for strings that are also something else there).
-    Raises StandinError if the file is not a fixed-address x86_64 program, has no room left, or uses the string
-    in a way this does not know; nothing is ever half changed.
+    Raises StandinError if the file is not a fixed-address x86_64 program, has no room left, or uses the
+    string in a way this does not know; nothing is ever half changed.
     """
     data = bytearray(program)
     segments = _segments(program)

@@ -100,7 +100,7 @@ def _plain(stack: ExitStack, name: str, stream: IO[bytes]) -> IO[bytes]:
 
 
 def _inner(stack: ExitStack, tarball: Path, stream: IO[bytes], pattern: str) -> IO[bytes]:
-    archive = stack.enter_context(tarfile.open(fileobj=stream))
+    archive = stack.enter_context(tarfile.open(fileobj=stream))  # noqa: SIM115 - the stack closes it
     for member in archive:
         content = archive.extractfile(member) if fnmatch.fnmatch(Path(member.name).name, pattern) else None
         if content is not None:

@@ -21,9 +21,7 @@ def parse(text: str) -> dict[str, str]:
     return specs
 
 
-def edited(
-    specs: Mapping[str, str], replace: Mapping[str, str], add: Sequence[Sequence[str]]
-) -> dict[str, str]:
+def edited(specs: Mapping[str, str], replace: Mapping[str, str], add: Sequence[Sequence[str]]) -> dict[str, str]:
     """`specs` with some replaced and then others made longer, each `add` being (name, text).
 
     Raises StandinError for a name this compiler does not have.

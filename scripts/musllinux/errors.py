@@ -1,4 +1,7 @@
-"""Errors a user can act on. The command line turns them into one line, a hint and an exit code; a traceback is a bug."""
+"""Errors a user can act on: the command line makes one line, a hint and an exit code of them.
+
+A traceback is a bug.
+"""
 
 from dataclasses import dataclass
 

@@ -1,10 +1,15 @@
-"""From matrix and supply to images: every value resolved, so that nothing downstream asks which architecture this is."""
+"""From matrix and supply to images: every value resolved.
 
-from collections.abc import Mapping, Sequence
+Nothing downstream asks which architecture this is.
+"""
+
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from musllinux.errors import FactoryError
+from musllinux.errors import FactoryError, UsageError
 from musllinux.schema import ArchitectureSection, Matrix, PolicySection, ToolSection
+
+LABELS = "io.github.musllinux-factory"
 
 OPT = "/opt/_internal"
 
@@ -20,7 +25,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A base image, pinned: `reference` is what FROM takes (with its digest), `release` as in Alpine's URLs (3.22)."""
+    """A base image, pinned. `reference`: what FROM takes, digest and all; `release`: as in Alpine's URLs, 3.22."""
 
     reference: str
     release: str
@@ -40,6 +45,7 @@ class Supply:
     bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
     lacks: Mapping[str, frozenset[str]]  # by wheel architecture: apk packages that this supply does not have
     apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
+    network: str = ""  # the build's network mode where it needs one
     content: str = ""  # changes whenever what the mirror serves changes; part of every cache key
 
 
@@ -84,6 +90,9 @@ class Interpreter:
     series: str  # 3.14
     free_threaded: bool
     archive: Archive
+    configure: tuple[str, ...]  # arguments besides those of every cross build
+    stack: int  # bytes of a thread's stack
+    modules: tuple[str, ...]  # extension modules that its libraries must have given
 
     @property
     def suffix(self) -> str:
@@ -102,10 +111,6 @@ class Interpreter:
     def executable(self) -> str:
         return f"python{self.series}{self.suffix}"
 
-    @property
-    def ordinal(self) -> tuple[int, ...]:
-        return ordinal(self.series)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
@@ -115,8 +120,8 @@ class Library:
     modules: tuple[str, ...]
     since: str | None
 
-    def serves(self, interpreter: Interpreter) -> bool:
-        return self.since is None or ordinal(self.since) <= interpreter.ordinal
+    def serves(self, series: str) -> bool:
+        return self.since is None or ordinal(self.since) <= ordinal(series)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +138,7 @@ class Image:
     policy: Policy
     arch: Architecture
     base: Base
-    trials: Mapping[str, Base]  # by release: the pristine bases this supply has, a part of policy.trials
+    trials: Mapping[str, Base]  # pristine bases, by Alpine release (a part of policy.trials) or by musl version
     interpreters: tuple[Interpreter, ...]
     libraries: tuple[Library, ...]
     system_packages: tuple[str, ...]
@@ -174,6 +179,36 @@ class Image:
 
     def archive(self, series: str) -> Archive:
         return next(i.archive for i in self.interpreters if i.series == series)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The image's environment, as users of the pypa images know it (facts: pypa/manylinux, docker/Dockerfile)."""
+        values = {
+            "AUDITWHEEL_POLICY": self.policy.name,
+            "AUDITWHEEL_ARCH": self.arch.name,
+            "AUDITWHEEL_PLAT": self.plat,
+            "LC_ALL": "C.UTF-8",
+            "LANG": "C.UTF-8",
+            "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PKG_CONFIG_PATH": "/usr/local/lib/pkgconfig",
+            "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+        }
+        return values if self.supply.publishable else {**values, "MUSLLINUX_STANDIN": "1"}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """OCI labels that follow from the model; created and revision are the build's to add."""
+        values = {
+            "org.opencontainers.image.title": self.id,
+            "org.opencontainers.image.source": self.source,
+            "org.opencontainers.image.licenses": self.licence,
+            "org.opencontainers.image.base.name": self.base.reference.split("@")[0],
+            "org.opencontainers.image.base.digest": self.base.digest,
+            f"{LABELS}.policy": self.policy.name,
+            f"{LABELS}.arch": self.arch.name,
+            f"{LABELS}.floor": self.policy.floor,
+        }
+        return values if self.supply.publishable else {**values, f"{LABELS}.standin": "1"}
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -219,7 +254,7 @@ def select(matrix: Matrix, selection: Selection) -> list[tuple[str, str]]:
     ]
 
 
-def resolve(matrix: Matrix, supply: Supply, selection: Selection = Selection()) -> list[Image]:  # noqa: B008 - frozen
+def resolve(matrix: Matrix, supply: Supply, selection: Selection = Selection()) -> list[Image]:
     """Every image asked for, from this supply.
 
     Raises UsageError for unknown names and FactoryError where the supply has no base or no interpreter for an image.
@@ -228,8 +263,6 @@ def resolve(matrix: Matrix, supply: Supply, selection: Selection = Selection()) 
 
 
 def _known(kind: str, asked: Sequence[str], there: Sequence[str]) -> None:
-    from musllinux.errors import UsageError  # noqa: PLC0415
-
     for name in asked:
         if name not in there:
             raise UsageError(f"no {kind} {name!r} in the matrix", hint=f"one of: {', '.join(there)}")
@@ -239,26 +272,23 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     section = matrix.policies[policy]
     lacks = supply.lacks.get(arch, frozenset())
     unavailable = lacks | set(section.without)
-    libraries = tuple(
-        Library(name=name, build=lib.build, run=lib.run, modules=tuple(lib.modules), since=lib.since)
-        for name, lib in matrix.libraries.items()
-        if lib.build not in unavailable
-    )
+    libraries = _libraries(matrix, unavailable)
     runtime = [lib.run for lib in libraries if lib.run]
-    wanted = sorted({*matrix.packages.system, *runtime})
-    interpreters = _interpreters(matrix, supply, selection)
-    asked = {*matrix.packages.system, *matrix.packages.native, *(lib.build for lib in matrix.libraries.values())}
+    system = sorted({*matrix.packages.system, *runtime})
+    sysroot = sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})
+    interpreters = _interpreters(matrix, supply, libraries, selection)
+    wanted = {*system, *matrix.packages.native, *(lib.build for lib in matrix.libraries.values())}
     return Image(
         policy=_policy(policy, section),
         arch=_architecture(arch, matrix.architectures[arch]),
         base=_base(supply, section.alpine, arch),
-        trials={r: supply.bases[r, arch] for r in section.trials if (r, arch) in supply.bases},
+        trials=_trials(supply, section, arch),
         interpreters=interpreters,
         libraries=libraries,
-        system_packages=tuple(p for p in wanted if p not in unavailable),
-        sysroot_packages=tuple(sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})),
+        system_packages=tuple(p for p in system if p not in unavailable),
+        sysroot_packages=tuple(sysroot),
         native_packages=tuple(sorted(matrix.packages.native)),
-        lacking=tuple(sorted(asked & lacks)),
+        lacking=tuple(sorted(wanted & lacks)),
         tools=tuple(_tool(n, t) for n, t in matrix.tools.isolated.items() if arch not in t.without),
         interpreter_tools=tuple(matrix.tools.interpreter),
         tool_host=_tool_host(matrix, interpreters),
@@ -267,6 +297,14 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         organisation=matrix.image.organisation,
         source=matrix.image.source,
         licence=matrix.image.licence,
+    )
+
+
+def _libraries(matrix: Matrix, unavailable: Set[str]) -> tuple[Library, ...]:
+    return tuple(
+        Library(name=name, build=lib.build, run=lib.run, modules=tuple(lib.modules), since=lib.since)
+        for name, lib in matrix.libraries.items()
+        if lib.build not in unavailable
     )
 
 
@@ -281,8 +319,20 @@ def _policy(name: str, section: PolicySection) -> Policy:
 
 
 def _architecture(name: str, section: ArchitectureSection) -> Architecture:
-    values = section.model_dump()
-    return Architecture(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return Architecture(
+        name=name,
+        apk=section.apk,
+        platform=section.platform,
+        triple=section.triple,
+        loader=section.loader,
+        rust=section.rust,
+        bits=section.bits,
+        endian=section.endian,
+        uname=tuple(section.uname),
+        entry=tuple(section.entry),
+        march=tuple(section.march),
+        qemu=section.qemu,
+    )
 
 
 def _tool(name: str, section: ToolSection) -> Tool:
@@ -299,29 +349,41 @@ def _base(supply: Supply, alpine: str, arch: str) -> Base:
     return base
 
 
-def _interpreters(matrix: Matrix, supply: Supply, selection: Selection) -> tuple[Interpreter, ...]:
-    asked = selection.interpreters or tuple(
-        tag for tag, section in matrix.interpreters.items() if section.series in supply.archives
-    )
-    found = []
-    for tag in matrix.interpreters:
-        section = matrix.interpreters[tag]
-        if tag not in asked:
-            continue
-        if section.series not in supply.archives:
+def _trials(supply: Supply, section: PolicySection, arch: str) -> dict[str, Base]:
+    """The releases the policy names, as far as this supply has them, and a base with the floor's own musl."""
+    named = [*section.trials, section.floor]
+    return {name: supply.bases[name, arch] for name in named if (name, arch) in supply.bases}
+
+
+def _interpreters(
+    matrix: Matrix, supply: Supply, libraries: Sequence[Library], selection: Selection
+) -> tuple[Interpreter, ...]:
+    there = [tag for tag, section in matrix.interpreters.items() if section.series in supply.archives]
+    for tag in selection.interpreters:
+        if tag not in there:
             raise FactoryError(
-                f"source {supply.name!r} has no CPython {section.series} archive for {tag}",
-                hint=f"it has {', '.join(sorted(supply.archives, key=ordinal)) or 'none'}",
+                f"source {supply.name!r} has no CPython {matrix.interpreters[tag].series} archive for {tag}",
+                hint=f"it has those of {', '.join(there) or 'no interpreter'}",
             )
-        found.append(
-            Interpreter(
-                tag=tag,
-                series=section.series,
-                free_threaded=section.free_threaded,
-                archive=supply.archives[section.series],
-            )
-        )
-    return tuple(found)
+    asked = selection.interpreters or there
+    return tuple(_interpreter(matrix, supply, libraries, tag) for tag in matrix.interpreters if tag in asked)
+
+
+def _interpreter(matrix: Matrix, supply: Supply, libraries: Sequence[Library], tag: str) -> Interpreter:
+    section = matrix.interpreters[tag]
+    linked = {lib.name: lib for lib in libraries if lib.serves(section.series)}
+    configure = [*matrix.python.configure, *(matrix.python.free_threaded if section.free_threaded else ())]
+    for name, library in matrix.libraries.items():
+        configure += library.configure if name in linked else library.configure_without
+    return Interpreter(
+        tag=tag,
+        series=section.series,
+        free_threaded=section.free_threaded,
+        archive=supply.archives[section.series],
+        configure=tuple(configure),
+        stack=matrix.python.thread_stack,
+        modules=tuple(sorted(m for lib in linked.values() for m in lib.modules)),
+    )
 
 
 def _tool_host(matrix: Matrix, interpreters: Sequence[Interpreter]) -> Interpreter:

@@ -1,22 +1,42 @@
-"""What matrix.yaml may hold, key by key. Values only; `matrix` reads the file, `model` turns it into images."""
+"""What matrix.yaml may hold, key by key; `matrix` reads the file, `model` turns it into images."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-Release = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
-Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
-Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+._-]*$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+[^/\s]$")]
-PolicyName = Annotated[str, StringConstraints(pattern=r"^musllinux_\d+_\d+$")]
-InterpreterName = Annotated[str, StringConstraints(pattern=r"^cp3\d+-cp3\d+t?$")]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:\d+)?$")]
-Organisation = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")]
+
+def _form(pattern: str, like: str) -> AfterValidator:
+    """Text of a form; `like` is what a message says would be allowed."""
+    matches: Callable[[str], object] = re.compile(pattern, re.ASCII).fullmatch
+
+    def check(text: str) -> str:
+        if not matches(text):
+            raise PydanticCustomError("form", "allowed: {like}", {"like": like})
+        return text
+
+    return AfterValidator(check)
+
+
+Release = Annotated[str, _form(r"\d+\.\d+", 'a series of two numbers such as "3.22"')]
+Version = Annotated[str, _form(r"\d+\.\d+\.\d+", "a version of three numbers such as 1.2.5")]
+Package = Annotated[str, _form(r"[a-z0-9][a-z0-9+._-]*", "an apk package name such as zlib-dev")]
+Name = Annotated[str, _form(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of letters, digits, `_`, `.` and `-`")]
+Url = Annotated[str, _form(r"https?://\S*[^/\s]", "an http(s):// URL without a `/` at its end")]
+PolicyName = Annotated[str, _form(r"musllinux_\d+_\d+", "a PEP 656 policy such as musllinux_1_2")]
+InterpreterName = Annotated[str, _form(r"cp3\d+-cp3\d+t?", "<python tag>-<abi tag> such as cp314-cp314t")]
+Argument = Annotated[str, _form(r"--[a-z0-9][A-Za-z0-9=:,._/-]*", "an argument for configure: --with-lto")]
+Host = Annotated[str, _form(r"[A-Za-z0-9.-]+(:\d+)?", "a host name, with a port where needed")]
+Organisation = Annotated[str, _form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a repository path in lower case")]
+Platform = Annotated[str, _form(r"linux/[a-z0-9]+(/v\d)?", "a Docker platform such as linux/arm/v7")]
+MachineFlag = Annotated[str, _form(r"-m\S+", "a machine flag of gcc such as -march=z10")]
+BaseReference = Annotated[str, _form(r"\S*\{alpine\}[^{}\s]*", "an image reference with {alpine} in it")]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class ImageSection(Section):
@@ -24,6 +44,10 @@ class ImageSection(Section):
     organisation: Organisation
     source: Url
     licence: str
+
+
+class ReleaseSection(Section):
+    musl: Version
 
 
 class PolicySection(Section):
@@ -36,7 +60,7 @@ class PolicySection(Section):
 
 class ArchitectureSection(Section):
     apk: Name
-    platform: Annotated[str, StringConstraints(pattern=r"^linux/[a-z0-9]+(/v\d)?$")]
+    platform: Platform
     triple: Name
     loader: Name
     rust: Name
@@ -44,7 +68,7 @@ class ArchitectureSection(Section):
     endian: Literal["little", "big"]
     uname: list[Name] = Field(min_length=1)
     entry: list[Name]
-    march: list[Annotated[str, StringConstraints(pattern=r"^-m\S+$")]]
+    march: list[MachineFlag]
     qemu: Name
 
 
@@ -53,11 +77,19 @@ class InterpreterSection(Section):
     free_threaded: bool = False
 
 
+class PythonSection(Section):
+    thread_stack: Annotated[int, Field(ge=131072)]
+    configure: list[Argument]
+    free_threaded: list[Argument]
+
+
 class LibrarySection(Section):
     build: Package
     run: Package | None
     modules: list[Name] = Field(min_length=1)
     since: Release | None = None
+    configure: list[Argument] = []
+    configure_without: list[Argument] = []
 
 
 class PackagesSection(Section):
@@ -81,7 +113,7 @@ class ToolsSection(Section):
 class UpstreamSection(Section):
     mirror: Url
     python: Url
-    base: Annotated[str, StringConstraints(pattern=r"^\S*\{alpine\}\S*$")]
+    base: BaseReference
     publishable: bool
 
 
@@ -99,9 +131,11 @@ class Matrix(Section):
 
     format: Literal[1]
     image: ImageSection
+    releases: dict[Release, ReleaseSection]
     policies: dict[PolicyName, PolicySection] = Field(min_length=1)
     architectures: dict[Name, ArchitectureSection] = Field(min_length=1)
     interpreters: dict[InterpreterName, InterpreterSection] = Field(min_length=1)
+    python: PythonSection
     libraries: dict[Name, LibrarySection]
     packages: PackagesSection
     tools: ToolsSection

@@ -1,0 +1,5 @@
+#!/bin/sh
+# apk-native.sh PACKAGE…: packages for a stage that runs on the build platform.
+. /b/sources.sh
+# shellcheck disable=SC2086 # a list of flags
+apk $apk_flags add "$@"

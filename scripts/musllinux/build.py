@@ -1,0 +1,233 @@
+"""Build images: context, Dockerfile, BuildKit, record. What has not changed is not built again."""
+
+import datetime as dt
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from musllinux import context, record, render
+from musllinux.buildkit_log import Parser, State
+from musllinux.console import Board
+from musllinux.engine import Client, ImageFacts, image_facts
+from musllinux.errors import FactoryError
+from musllinux.installed import installed_packages
+from musllinux.model import Image
+from musllinux.run import CommandError, run
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+REVISION = "org.opencontainers.image.revision"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where and with what images are built."""
+
+    root: Path  # the repository
+    work: Path  # build/, one folder an image
+    cache: Path
+    client: Client
+    ca_bundle: Path | None
+    builder: str = ""
+
+    def place(self, image: Image) -> Path:
+        return self.work / image.id
+
+    def log(self, image: Image) -> Path:
+        return self.place(image) / "build.log"
+
+    def stock(self, board: Board, image: Image) -> context.Stock:
+        def report(line: str) -> None:
+            board.note(image.id, line)
+
+        return context.Stock(root=self.root, cache=self.cache, ca_bundle=self.ca_bundle, report=report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    record: record.BuildRecord
+    fresh: bool  # False: it was up to date
+
+
+def build(image: Image, shop: Workshop, board: Board) -> Built:
+    """Make the image and leave it in the engine under its local tag, unless it is there with the same inputs.
+
+    Raises FactoryError: an input that cannot be had, a failed step (with its log), another run on the same image.
+    """
+    if not image.base.digest:
+        raise FactoryError(
+            f"{image.id}: the base {image.base.reference} is not locked",
+            hint="`musllinux lock` records its digest",
+        )
+    place = shop.place(image)
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(place / ".lock", timeout=0):
+            return _build(image, shop, board)
+    except Timeout:
+        raise FactoryError(
+            f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """Everything one BuildKit run is given."""
+
+    image: Image
+    context: Path
+    dockerfile: Path
+    labels: Mapping[str, str]
+    fingerprint: str
+
+
+def _build(image: Image, shop: Workshop, board: Board) -> Built:
+    with board.step(image.id, "inputs"):
+        order = _order(image, shop, board)
+    known, facts = record.read(shop.work, image.id), image_facts(image.tag)
+    if known and facts and (known.fingerprint, known.image) == (order.fingerprint, facts.id):
+        return Built(record=known, fresh=False)
+    if facts and not image.supply.publishable and not _standin(facts):
+        raise FactoryError(
+            f"{image.tag} was built from upstream sources: a stand-in build does not replace it",
+            hint=f"remove it first: docker image rm {image.tag}",
+        )
+    started = time.monotonic()
+    steps = Parser()
+    _run(order, shop, steps, board)
+    made = _record(order, _built_facts(image, shop), steps, time.monotonic() - started)
+    record.write(shop.work, made)
+    return Built(record=made, fresh=True)
+
+
+def _order(image: Image, shop: Workshop, board: Board) -> _Order:
+    place = shop.place(image)
+    made = context.assemble(image, shop.stock(board, image), place / "context")
+    text = render.dockerfile(image, shop.root / "templates")
+    dockerfile = place / "Dockerfile"
+    dockerfile.write_text(text)
+    labels = _labels(shop.root)
+    fingerprint = _fingerprint(text, made.digest, image.supply.content, labels[REVISION])
+    return _Order(image=image, context=made.path, dockerfile=dockerfile, labels=labels, fingerprint=fingerprint)
+
+
+def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
+    found = image_facts(image.tag)
+    if found is None or not found.is_for(image.arch.platform):
+        what = f"is for {found.platform}" if found else "is not in the engine"
+        raise FactoryError(f"{image.tag} {what} after a build for {image.arch.platform}", log=str(shop.log(image)))
+    return found
+
+
+def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
+    image, log = order.image, shop.log(order.image)
+    log.unlink(missing_ok=True)
+    secret = shop.place(image) / ".sources"
+    try:
+        _write_private(secret, context.secrets(image, {n: os.environ[n] for n in PROXIES if n in os.environ}))
+        argv = shop.client.build_argv(
+            context=order.context,
+            dockerfile=order.dockerfile,
+            tag=image.tag,
+            platform=image.arch.platform,
+            args={"SOURCES_CONTENT": image.supply.content},
+            secrets=_secrets(image, secret, shop.ca_bundle),
+            labels=order.labels,
+            network=image.supply.network,
+            builder=shop.builder,
+        )
+        run(argv, env=shop.client.env, log=log, on_line=_both(steps, board.watch(image.id)))
+    except CommandError as error:
+        raise FactoryError(
+            f"{image.id}: {_failure(steps) or error.message}",
+            hint="the log has the step's whole output; a rerun continues after the last finished step",
+            log=str(log),
+        ) from error
+    finally:
+        secret.unlink(missing_ok=True)
+
+
+def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
+    def line(text: str) -> None:
+        steps.feed(text)
+        watch(text)
+
+    return line
+
+
+def _failure(steps: Parser) -> str:
+    step = steps.failed
+    if step is None:
+        return ""
+    tail = "".join(f"\n    {line}" for line in step.tail)
+    return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
+
+
+def _secrets(image: Image, sources: Path, ca_bundle: Path | None) -> dict[str, Path]:
+    found = {"sources": sources}
+    if image.supply.apk_key:
+        found["apk-key"] = Path(image.supply.apk_key)
+    if ca_bundle:
+        found["ca-bundle"] = ca_bundle
+    return found
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+
+
+def _labels(root: Path) -> dict[str, str]:
+    """Revision and time of the commit: the same commit gives the same labels, whenever it is built."""
+    git = ["git", "-C", str(root)]
+    shown = run([*git, "show", "-s", "--format=%H %ct", "HEAD"], check=False)
+    revision, _, seconds = shown.output.partition(" ") if shown.code == 0 else ("unknown", "", "0")
+    if run([*git, "status", "--porcelain"], check=False).output:
+        revision += "-modified"
+    moment = dt.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", seconds)), dt.UTC)
+    return {
+        REVISION: revision,
+        "org.opencontainers.image.created": moment.isoformat(timespec="seconds"),
+        "org.opencontainers.image.version": moment.strftime("%Y.%m.%d"),
+    }
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _standin(facts: ImageFacts) -> bool:
+    return any(name.endswith(".standin") for name in facts.labels)
+
+
+def _seconds(steps: Parser) -> dict[str, float]:
+    """Seconds by stage, of what was really done."""
+    total: dict[str, float] = {}
+    for step in steps.steps:
+        if step.own and step.state is State.DONE:
+            total[step.stage] = round(total.get(step.stage, 0.0) + step.seconds, 1)
+    return total
+
+
+def _record(order: _Order, facts: ImageFacts, steps: Parser, seconds: float) -> record.BuildRecord:
+    image = order.image
+    return record.BuildRecord(
+        format=record.FORMAT,
+        id=image.id,
+        image=facts.id,
+        fingerprint=order.fingerprint,
+        source=image.supply.name,
+        base=image.base.reference,
+        created=order.labels["org.opencontainers.image.created"],
+        seconds=round(seconds, 1),
+        interpreters=tuple(f"{p.tag} {p.version}" for p in image.interpreters),
+        lacking=image.lacking,
+        packages=installed_packages(image.tag),
+        steps=_seconds(steps),
+        size=facts.size,
+    )

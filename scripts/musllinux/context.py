@@ -1,0 +1,162 @@
+"""A build's context: the folder BuildKit gets, assembled from the repository and from checked downloads."""
+
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from muslabi import database
+from musllinux import inputs, toollock
+from musllinux.inputs import Report
+from musllinux.model import OPT, Image, Interpreter, Tool
+from musllinux.run import run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """Where an image's inputs are taken from on this machine, and who is told about downloads."""
+
+    root: Path  # the repository
+    cache: Path
+    ca_bundle: Path | None
+    report: Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A context on disk and the hash of everything in it (names, modes, contents)."""
+
+    path: Path
+    digest: str
+
+
+def assemble(image: Image, stock: Stock, place: Path) -> Context:
+    """Make the context of an image at `place`, replacing what stands there.
+
+    Raises FactoryError for inputs that cannot be had or are not what is locked.
+    """
+    fresh = place.with_name(place.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(stock.root / "images/files", fresh)
+    (fresh / "floor").mkdir()
+    (fresh / "floor/symbols").write_text(floor_symbols(image))
+    for series in image.series:
+        archive = image.archive(series)
+        _place(
+            [inputs.cpython_archive(stock.cache, image.supply, archive, stock.report, stock.ca_bundle)],
+            fresh / "archives",
+        )
+    _place_installer(image, stock, fresh / "installer")
+    for python in image.interpreters:
+        _place_tools(fresh / "tools" / python.tag, [_interpreter_spec(image, python, stock)])
+    isolated = [_isolated_spec(image, tool, stock) for tool in image.tools]
+    _place_tools(fresh / "tools/isolated", isolated)
+    shutil.rmtree(place, ignore_errors=True)
+    fresh.rename(place)
+    return Context(path=place, digest=tree_digest(place))
+
+
+def floor_symbols(image: Image) -> str:
+    """What the policy's oldest musl exports on this architecture, one name a line, sorted."""
+    names = database.load().exports(image.arch.name, image.policy.floor)
+    return "".join(f"{name}\n" for name in sorted(names))
+
+
+def secrets(image: Image, proxies: Mapping[str, str]) -> str:
+    """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
+    values = {
+        "APK_REPOSITORIES": " ".join(image.repositories),
+        "APK_KEY_NAME": Path(image.supply.apk_key).name,
+        **proxies,
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def tree_digest(root: Path) -> str:
+    """SHA-256 over every file's path, executable bit and content; times and owners do not count."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        mode = "x" if path.stat().st_mode & 0o100 else "-"
+        total.update(f"{path.relative_to(root)}\0{mode}\0".encode())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def _place(files: Iterable[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+
+
+def _place_tools(folder: Path, specs: list[tuple[dict[str, Any], list[Path]]]) -> None:
+    for _, wheels in specs:
+        _place(wheels, folder / "wheels")
+    (folder / "spec.json").write_text(json.dumps([spec for spec, _ in specs], indent=1))
+
+
+def _wheels(lock: str, image: Image, interpreter: Interpreter, stock: Stock) -> list[Path]:
+    wanted = toollock.select(stock.root, lock, image, interpreter)
+    return inputs.wheels(stock.cache, image, interpreter, wanted, stock.report)
+
+
+def _place_installer(image: Image, stock: Stock, folder: Path) -> None:
+    """PyPA's installer, unpacked: the build Python imports it from the context."""
+    host = image.tool_host
+    for wheel in _wheels(toollock.INSTALLER, image, host, stock):
+        shutil.unpack_archive(wheel, folder, "zip")
+
+
+def _interpreter_spec(image: Image, python: Interpreter, stock: Stock) -> tuple[dict[str, Any], list[Path]]:
+    wheels = _wheels("interpreter", image, python, stock)
+    spec = {
+        "prefix": python.prefix,
+        "python": f"{python.prefix}/bin/{python.executable}",
+        "library": python.executable,
+        "wheels": [w.name for w in wheels],
+        "requested": list(image.interpreter_tools),
+        "commands": [],
+        "venv": None,
+    }
+    return spec, wheels
+
+
+def _isolated_spec(image: Image, tool: Tool, stock: Stock) -> tuple[dict[str, Any], list[Path]]:
+    host = image.tool_host
+    wheels = _wheels(tool.name, image, host, stock)
+    if tool.project:
+        wheels.append(project_wheel(stock.root / "scripts" / tool.project, stock.cache))
+    prefix = f"{OPT}/tools/{tool.name}"
+    spec = {
+        "prefix": prefix,
+        "python": f"{prefix}/bin/python",
+        "library": host.executable,
+        "wheels": [w.name for w in wheels],
+        "requested": [tool.name],
+        "commands": list(tool.commands),
+        "venv": {"executable": f"{host.prefix}/bin/{host.executable}", "version": host.version},
+    }
+    return spec, wheels
+
+
+def project_wheel(source: Path, cache: Path) -> Path:
+    """A wheel of one of this repository's own packages, made once for each state of its sources."""
+    digest = tree_digest(source)
+    folder = cache / "projects" / digest
+    found = list(folder.glob("*.whl"))
+    if found:
+        return found[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="project-", dir=cache) as work:
+        copy = Path(work, source.name)
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        run([*argv, f"--wheel-dir={work}/out", str(copy)], env={"SOURCE_DATE_EPOCH": "315532800"})
+        made = next(Path(work, "out").glob("*.whl"))
+        return made.replace(folder / made.name)

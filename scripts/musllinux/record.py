@@ -1,0 +1,66 @@
+"""What is known of a built image: build/<id>/build.json, written by build, read by smoke, push and report."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRecord:
+    """One build. `fingerprint` covers every input; `image` is the engine's id (sha256:…); `created` is ISO 8601."""
+
+    format: int
+    id: str
+    image: str
+    fingerprint: str
+    source: str  # upstream or standin
+    base: str
+    created: str
+    seconds: float
+    interpreters: tuple[str, ...]
+    lacking: tuple[str, ...]
+    packages: tuple[str, ...]  # what apk really installed: name-version
+    steps: Mapping[str, float]  # seconds by step; cached steps are absent
+    size: int  # bytes, uncompressed
+
+
+def path(work: Path, image_id: str) -> Path:
+    return work / image_id / "build.json"
+
+
+def read(work: Path, image_id: str) -> BuildRecord | None:
+    """The record, or None where there is none or it is of another format: then the image is built again."""
+    try:
+        values: dict[str, Any] = json.loads(path(work, image_id).read_text())
+        if values.get("format") != FORMAT:
+            return None
+        for name in ("interpreters", "lacking", "packages"):
+            values[name] = tuple(values[name])
+        return BuildRecord(**values)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(work: Path, record: BuildRecord) -> None:
+    write_json(path(work, record.id), asdict(record))
+
+
+def write_json(place: Path, value: object) -> None:
+    """Write whole or not at all: readers see the old file or the new one."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
+    try:
+        with os.fdopen(handle, "w") as out:
+            json.dump(value, out, indent=1)
+            out.write("\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,102 @@
+"""Where a run's inputs come from: upstream as the lock pins it, or the stand-in as it says of itself."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from musllinux.errors import FactoryError
+from musllinux.lockfile import Lock
+from musllinux.model import Archive, Base, Supply
+from musllinux.schema import Matrix
+
+
+def upstream(matrix: Matrix, lock: Lock) -> Supply:
+    """Upstream's hosts (or mirrors of them, from an overlay), with the archives and bases that lock.yaml pins.
+
+    A base whose digest is not locked yet can be rendered, but `build` refuses it.
+    """
+    section = matrix.sources.upstream
+    locked = lock.upstream
+    bases = {
+        (release, arch): Base(
+            reference=section.base.format(alpine=release) + (f"@{base.digest}" if base.digest else ""),
+            release=release,
+            version=base.version,
+            digest=base.digest,
+        )
+        for release, base in locked.bases.items()
+        for arch in matrix.architectures
+    }
+    archives = {
+        series: Archive(version=a.version, file=a.file, sha256=a.sha256) for series, a in locked.cpython.items()
+    }
+    return Supply(
+        name="upstream",
+        publishable=section.publishable,
+        mirror=section.mirror,
+        python=section.python,
+        archives=archives,
+        bases=bases,
+        lacks={},
+    )
+
+
+def standin(matrix: Matrix, state_file: Path) -> Supply:
+    """The stand-in that runs now, from its state file.
+
+    Raises FactoryError when it is not up, or its state is of another format.
+    """
+    hint = "`musllinux standin up` starts it"
+    try:
+        state = json.loads(state_file.read_text())
+    except FileNotFoundError as error:
+        raise FactoryError("the stand-in is not up", hint=hint) from error
+    except ValueError as error:
+        raise FactoryError(f"{state_file}: not readable: {error}", hint=hint) from error
+    if state.get("format") != 1:
+        raise FactoryError(f"{state_file}: format {state.get('format')!r}, this version reads 1", hint=hint)
+    return Supply(
+        name="standin",
+        publishable=matrix.sources.standin.publishable,
+        mirror=state["mirror"],
+        python=state["python"],
+        archives={
+            version.rpartition(".")[0]: Archive(version=version, file=a["file"], sha256=a["sha256"])
+            for version, a in state["archives"].items()
+        },
+        bases=_standin_bases(matrix, state),
+        lacks={arch: frozenset(state["lacks"].get(section.apk, ())) for arch, section in matrix.architectures.items()},
+        apk_key=state["key"],
+        network="host",  # it serves on loopback
+        content=_content(state["index"]),
+    )
+
+
+def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, str], Base]:
+    """Bases by what the matrix calls them: its own release in place of a policy's, trials by release or by musl."""
+    found: dict[tuple[str, str], Base] = {}
+    for entry in state["bases"]:
+        base = Base(
+            reference=f"{entry['reference'].split('@')[0]}@{entry['digest']}",
+            release=entry["release"],
+            version=entry["version"],
+            digest=entry["digest"],
+        )
+        for arch, section in matrix.architectures.items():
+            if section.apk != entry["apk_arch"]:
+                continue
+            key = entry["musl"] if entry["origin"] == "composed" else entry["release"]
+            found.setdefault((key, arch), base)
+            for policy in matrix.policies.values():
+                if entry["role"] == "build" and _series(entry["musl"]) == _series(policy.floor):
+                    found[policy.alpine, arch] = base
+    return found
+
+
+def _series(musl: str) -> str:
+    return ".".join(musl.split(".")[:2])
+
+
+def _content(index: Mapping[str, str]) -> str:
+    return ";".join(f"{place}={digest[:16]}" for place, digest in sorted(index.items()))

@@ -1,0 +1,118 @@
+"""Python tools for images: pinned with hashes in lock/pylock.<name>.toml (PEP 751), selected per target.
+
+The lock names files and their SHA-256, no index: wheels are fetched through the user's own pip configuration.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import Environment
+from packaging.pylock import Pylock, PylockSelectError, PylockValidationError
+from packaging.tags import Tag, compatible_tags, cpython_tags
+
+from musllinux.errors import FactoryError
+from musllinux.model import Image, Interpreter, ordinal
+from musllinux.run import run
+
+INSTALLER = "installer"  # the library that installs wheels into foreign prefixes; used while building, not shipped
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Wheel:
+    """One locked wheel: its project (normalised), version, file name and SHA-256 in hex."""
+
+    project: str
+    version: str
+    file: str
+    sha256: str
+
+
+def lock_path(root: Path, name: str) -> Path:
+    return root / "lock" / f"pylock.{name}.toml"
+
+
+def select(root: Path, name: str, image: Image, interpreter: Interpreter) -> list[Wheel]:
+    """The wheels of lock/pylock.<name>.toml for an interpreter of an image, by PEP 508 markers and PEP 425 tags.
+
+    Raises FactoryError where the lock is absent, broken, or has no wheel for the target.
+    """
+    path = lock_path(root, name)
+    try:
+        lock = Pylock.from_dict(tomllib.loads(path.read_text()))
+        chosen = list(lock.select(environment=_environment(image, interpreter), tags=_tags(image, interpreter)))
+    except FileNotFoundError as error:
+        raise FactoryError(f"{path}: no such lock", hint="`musllinux lock --tools` writes it") from error
+    except (tomllib.TOMLDecodeError, PylockValidationError, PylockSelectError) as error:
+        raise FactoryError(
+            f"{path}: {error} (for {interpreter.tag} on {image.id})",
+            hint="`musllinux lock --tools` renews it",
+        ) from error
+    return sorted(_wheel(path, package, artifact) for package, artifact in chosen)
+
+
+def _wheel(path: Path, package: Any, artifact: Any) -> Wheel:
+    file = Path(artifact.path or "").name
+    if not file.endswith(".whl") or "sha256" not in artifact.hashes:
+        raise FactoryError(f"{path}: {package.name} is not locked as a wheel with its SHA-256")
+    return Wheel(project=package.name, version=str(package.version), file=file, sha256=artifact.hashes["sha256"])
+
+
+def _environment(image: Image, interpreter: Interpreter) -> Environment:
+    return Environment(
+        implementation_name="cpython",
+        implementation_version=interpreter.version,
+        os_name="posix",
+        platform_machine=image.arch.uname[0],
+        platform_python_implementation="CPython",
+        platform_release="",
+        platform_system="Linux",
+        platform_version="",
+        python_full_version=interpreter.version,
+        python_version=interpreter.series,
+        sys_platform="linux",
+    )
+
+
+def platforms(image: Image) -> list[str]:
+    """Platform tags the image's interpreters accept, best first (PEP 656, packaging.tags)."""
+    major, minor = image.policy.underscored.split("_")
+    return [f"musllinux_{major}_{m}_{image.arch.name}" for m in range(int(minor), -1, -1)] + [
+        f"linux_{image.arch.name}"
+    ]
+
+
+def _tags(image: Image, interpreter: Interpreter) -> list[Tag]:
+    version = ordinal(interpreter.series)
+    abi = interpreter.tag.split("-")[1]
+    accepted = platforms(image)
+    return [
+        *cpython_tags(version, abis=[abi], platforms=accepted),
+        *compatible_tags(version, interpreter=interpreter.tag.split("-")[0], platforms=accepted),
+    ]
+
+
+def lock(root: Path, name: str, requirements: Sequence[str], oldest: str) -> None:
+    """Resolve `requirements` for every platform and every Python from `oldest` on; write lock/pylock.<name>.toml.
+
+    Uses uv, which resolves for all platforms at once (a development dependency; the user's index configuration).
+    """
+    path = lock_path(root, name)
+    path.parent.mkdir(exist_ok=True)
+    fresh = path.with_name(f"pylock.new-{name}.toml")
+    argv = ["uv", "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}"]
+    argv += [
+        "--only-binary=:all:",
+        "--format=pylock.toml",
+        "--no-header",
+        "--upgrade",
+        f"--output-file={fresh}",
+        "-",
+    ]
+    run(argv, stdin="\n".join(requirements).encode())
+    text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text())
+    fresh.write_text(f"# Written by `musllinux lock --tools`: {', '.join(requirements)}. Do not edit.\n{text}")
+    fresh.replace(path)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 
-def _form(pattern: str, like: str) -> AfterValidator:
+def form(pattern: str, like: str) -> AfterValidator:
     """Text of a form; `like` is what a message says would be allowed."""
     matches: Callable[[str], object] = re.compile(pattern, re.ASCII).fullmatch
 
@@ -20,19 +20,19 @@ def _form(pattern: str, like: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Release = Annotated[str, _form(r"\d+\.\d+", 'a series of two numbers such as "3.22"')]
-Version = Annotated[str, _form(r"\d+\.\d+\.\d+", "a version of three numbers such as 1.2.5")]
-Package = Annotated[str, _form(r"[a-z0-9][a-z0-9+._-]*", "an apk package name such as zlib-dev")]
-Name = Annotated[str, _form(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of letters, digits, `_`, `.` and `-`")]
-Url = Annotated[str, _form(r"https?://\S*[^/\s]", "an http(s):// URL without a `/` at its end")]
-PolicyName = Annotated[str, _form(r"musllinux_\d+_\d+", "a PEP 656 policy such as musllinux_1_2")]
-InterpreterName = Annotated[str, _form(r"cp3\d+-cp3\d+t?", "<python tag>-<abi tag> such as cp314-cp314t")]
-Argument = Annotated[str, _form(r"--[a-z0-9][A-Za-z0-9=:,._/-]*", "an argument for configure: --with-lto")]
-Host = Annotated[str, _form(r"[A-Za-z0-9.-]+(:\d+)?", "a host name, with a port where needed")]
-Organisation = Annotated[str, _form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a repository path in lower case")]
-Platform = Annotated[str, _form(r"linux/[a-z0-9]+(/v\d)?", "a Docker platform such as linux/arm/v7")]
-MachineFlag = Annotated[str, _form(r"-m\S+", "a machine flag of gcc such as -march=z10")]
-BaseReference = Annotated[str, _form(r"\S*\{alpine\}[^{}\s]*", "an image reference with {alpine} in it")]
+Release = Annotated[str, form(r"\d+\.\d+", 'a series of two numbers such as "3.22"')]
+Version = Annotated[str, form(r"\d+\.\d+\.\d+", "a version of three numbers such as 1.2.5")]
+Package = Annotated[str, form(r"[a-z0-9][a-z0-9+._-]*", "an apk package name such as zlib-dev")]
+Name = Annotated[str, form(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of letters, digits, `_`, `.` and `-`")]
+Url = Annotated[str, form(r"https?://\S*[^/\s]", "an http(s):// URL without a `/` at its end")]
+PolicyName = Annotated[str, form(r"musllinux_\d+_\d+", "a PEP 656 policy such as musllinux_1_2")]
+InterpreterName = Annotated[str, form(r"cp3\d+-cp3\d+t?", "<python tag>-<abi tag> such as cp314-cp314t")]
+Argument = Annotated[str, form(r"--[a-z0-9][A-Za-z0-9=:,._/-]*", "an argument for configure: --with-lto")]
+Host = Annotated[str, form(r"[A-Za-z0-9.-]+(:\d+)?", "a host name, with a port where needed")]
+Organisation = Annotated[str, form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a repository path in lower case")]
+Platform = Annotated[str, form(r"linux/[a-z0-9]+(/v\d)?", "a Docker platform such as linux/arm/v7")]
+MachineFlag = Annotated[str, form(r"-m\S+", "a machine flag of gcc such as -march=z10")]
+BaseReference = Annotated[str, form(r"\S*\{alpine\}[^{}\s]*", "an image reference with {alpine} in it")]
 
 
 class Section(BaseModel):

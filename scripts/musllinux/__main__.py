@@ -1,0 +1,7 @@
+"""`python -m musllinux`."""
+
+import sys
+
+from musllinux.cli import main
+
+sys.exit(main())

@@ -1,0 +1,118 @@
+"""One run's settings, from arguments and environment: where things are and what was asked for."""
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musllinux.errors import UsageError
+
+if TYPE_CHECKING:  # both take a tenth of a second to import, which `--help` need not wait for
+    from musllinux.model import Selection
+    from musllinux.schema import Matrix
+
+
+class Source(StrEnum):
+    """Where inputs come from; AUTO is upstream, unless no upstream host answers before a build starts."""
+
+    AUTO = "auto"
+    UPSTREAM = "upstream"
+    STANDIN = "standin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a verb takes from outside. Paths are absolute."""
+
+    root: Path  # the repository: matrix.yaml, lock.yaml, templates/, images/
+    work: Path  # build/: one folder an image
+    cache: Path  # downloads, and the stand-in's own
+    overlays: tuple[Path, ...] = ()
+    source: Source = Source.AUTO
+    ids: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    arches: tuple[str, ...] = ()
+    interpreters: tuple[str, ...] = ()
+    json: bool = False
+    color: bool = True  # NO_COLOR says no (no-color.org)
+    ci: bool = False  # CI says that nobody watches: plain lines, no questions
+
+    @property
+    def matrix_file(self) -> Path:
+        """The shipped matrix, which overlays extend."""
+        return self.root / "matrix.yaml"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / "lock.yaml"
+
+    @property
+    def selection(self) -> "Selection":
+        from musllinux.model import Selection  # noqa: PLC0415
+
+        return Selection(ids=self.ids, policies=self.policies, arches=self.arches, interpreters=self.interpreters)
+
+    def matrix(self) -> "Matrix":
+        """The matrix with this run's overlays. Raises MatrixError."""
+        from musllinux.matrix import load  # noqa: PLC0415
+
+        return load(self.matrix_file, self.overlays)
+
+
+def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings of a run.
+
+    MUSLLINUX_ROOT names a repository other than the one the program is installed from (or the current folder's),
+    MUSLLINUX_CACHE a cache folder, NO_COLOR and CI are the usual ones.
+    Raises UsageError where there is no repository.
+    """
+    root = find_root(environ)
+    return Settings(
+        root=root,
+        work=root / "build",
+        cache=_cache(environ),
+        overlays=tuple(path.absolute() for path in getattr(args, "matrix", None) or ()),
+        source=Source(getattr(args, "sources", None) or Source.AUTO),
+        ids=tuple(getattr(args, "ids", None) or ()),
+        policies=tuple(getattr(args, "policy", None) or ()),
+        arches=tuple(getattr(args, "arch", None) or ()),
+        interpreters=tuple(getattr(args, "interpreters", None) or ()),
+        json=bool(getattr(args, "json", False)),
+        color="NO_COLOR" not in environ or not environ["NO_COLOR"],
+        ci=environ.get("CI", "").lower() not in {"", "0", "false"},
+    )
+
+
+def find_root(environ: Mapping[str, str] = os.environ) -> Path:
+    """The repository: MUSLLINUX_ROOT, else around the current folder, else around this file.
+
+    Raises UsageError where none of them has matrix.yaml and templates/.
+    """
+    if named := environ.get("MUSLLINUX_ROOT"):
+        root = Path(named).absolute()
+        if not _is_root(root):
+            raise UsageError(f"MUSLLINUX_ROOT={named}: no matrix.yaml and templates/ there")
+        return root
+    here = Path.cwd()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if _is_root(folder):
+            return folder
+    raise UsageError(
+        "no matrix.yaml and templates/ in this folder or above it",
+        hint="run this inside a clone of the repository, or set MUSLLINUX_ROOT",
+    )
+
+
+def _is_root(folder: Path) -> bool:
+    return (folder / "matrix.yaml").is_file() and (folder / "templates").is_dir()
+
+
+def _cache(environ: Mapping[str, str]) -> Path:
+    if named := environ.get("MUSLLINUX_CACHE"):
+        return Path(named).expanduser().absolute()
+    import platformdirs  # noqa: PLC0415 - not needed by --help
+
+    return platformdirs.user_cache_path("musllinux", appauthor=False)

@@ -24,7 +24,7 @@ class DatabaseError(Exception):
 class AlpineRelease:
     """An Alpine release and how its libc differs from the upstream release it is made from."""
 
-    version: str  # "3.13"
+    version: str  # "3.13"; "" stands for upstream's own release
     musl: str  # the upstream release, "1.2.2"
     package: str  # Alpine's own version of the package
     end_of_life: str  # ISO date
@@ -36,7 +36,7 @@ class AlpineRelease:
 
     @property
     def name(self) -> str:
-        return f"Alpine {self.version}"
+        return f"Alpine {self.version}" if self.version else f"musl {self.musl}"
 
     def lacks(self, arch: str, name: str) -> bool:
         return name in self.missing and (not self.missing_arches or arch in self.missing_arches)
@@ -75,7 +75,14 @@ class Database:
     releases: tuple[AlpineRelease, ...]
     policies: Mapping[str, Policy]
     time64: Mapping[str, Mapping[str, str]]  # 32-bit arch -> {time64 name: time32 name}
+    features: Mapping[str, Mapping[str, str | None]]  # loader feature -> {arch or "*": first release}
     _masks: dict[tuple[str, str], int]  # a cache, filled while reading
+    _constant: dict[str, frozenset[str]]  # likewise
+
+    def upstream(self, version: str) -> AlpineRelease:
+        """Upstream's release as a system of its own. Raises KeyError for an unknown one."""
+        self.index(version)
+        return AlpineRelease(version="", musl=version, package=version, end_of_life="", evidence="")
 
     def release(self, version: str) -> AlpineRelease:
         """The Alpine release `version` ("3.13"). Raises KeyError for one the data do not know."""
@@ -131,6 +138,29 @@ class Database:
             hidden &= ~(1 << self.index(version))
         return mask | hidden
 
+    def feature_mask(self, arch: str, feature: str) -> int:
+        """The releases whose loader understands a feature of features.json."""
+        since = self.features[feature]
+        first = since.get(arch, since.get("*"))
+        return self._from(first) & self._from(self.arches[arch].first) if first else 0
+
+    def supports(self, arch: str, feature: str, release: AlpineRelease) -> bool:
+        """Whether the loader of `release`, its backports included, understands a feature."""
+        return feature in release.features or bool(self.feature_mask(arch, feature) >> self.index(release.musl) & 1)
+
+    def constant(self, arch: str) -> frozenset[str]:
+        """The names that every release and every Alpine resolves: those no requirement can come from."""
+        names = self._constant.get(arch)
+        if names is None:
+            everywhere = self._from(self.arches[arch].first)
+            sometimes = self.arches[arch].symbols.keys() | self.common.keys()
+            names = self.baseline.union(sometimes)
+            for release in self.releases:
+                names -= {name for name in release.missing if release.lacks(arch, name)}
+            names = frozenset(n for n in names if self.resolve_mask(arch, n) == everywhere)
+            self._constant[arch] = names
+        return names
+
     def exports(self, arch: str, version: str) -> frozenset[str]:
         """The names in the dynamic symbol table of upstream musl `version` on wheel architecture `arch`.
 
@@ -155,7 +185,8 @@ class Database:
         return bool(self.resolve_mask(arch, name) >> self.index(release.musl) & 1)
 
 
-def _read_json(name: str) -> Any:
+def read_data(name: str) -> Any:
+    """The parsed JSON file `name` of the packaged data."""
     text = (resources.files("muslabi") / "data" / name).read_text(encoding="utf-8")
     return json.loads(text)
 
@@ -177,7 +208,9 @@ def _release(raw: Mapping[str, Any], lfs64: frozenset[str]) -> AlpineRelease:
     )
 
 
-def build(symbols: Mapping[str, Any], alpine: Mapping[str, Any], time64: Mapping[str, Any]) -> Database:
+def build(
+    symbols: Mapping[str, Any], alpine: Mapping[str, Any], time64: Mapping[str, Any], features: Mapping[str, Any]
+) -> Database:
     """A Database from the parsed data files. Raises DatabaseError where one lacks what it promises."""
     if symbols.get("format") != 1 or alpine.get("format") != 1:
         raise DatabaseError("the symbol data are of another format than this muslabi reads (format 1)")
@@ -194,7 +227,9 @@ def build(symbols: Mapping[str, Any], alpine: Mapping[str, Any], time64: Mapping
             releases=tuple(_release(raw, lfs64) for raw in alpine["releases"]),
             policies={k: Policy(k, v["minor"], v["alpine"]) for k, v in alpine["policies"].items()},
             time64=time64,
+            features={name: raw["since"] for name, raw in features["features"].items()},
             _masks={},
+            _constant={},
         )
     except (KeyError, TypeError) as error:
         raise DatabaseError(f"the symbol data lack {error}") from error
@@ -203,4 +238,4 @@ def build(symbols: Mapping[str, Any], alpine: Mapping[str, Any], time64: Mapping
 @lru_cache(maxsize=1)
 def load() -> Database:
     """The packaged database, read once."""
-    return build(_read_json("musl-symbols.json"), _read_json("alpine.json"), _read_json("time64.json"))
+    return build(*map(read_data, ("musl-symbols.json", "alpine.json", "time64.json", "features.json")))

@@ -73,4 +73,4 @@ def test_an_unknown_version_or_architecture_is_a_key_error() -> None:
 
 def test_data_of_another_format_are_refused() -> None:
     with pytest.raises(database.DatabaseError, match="format"):
-        database.build({"format": 2}, {"format": 1}, {})
+        database.build({"format": 2}, {"format": 1}, {}, {})

@@ -1,0 +1,117 @@
+"""The command: `muslabi FILE...` for wheels, ELF files and folders."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from muslabi import __version__, bundle
+from muslabi.archive import WheelError
+from muslabi.audit import audit
+from muslabi.bundle import Bundle
+from muslabi.database import load
+from muslabi.elf import ElfError
+from muslabi.report import FAIL, WheelReport, document, printable
+from muslabi.scope import ScopeError
+from muslabi.tags import TagError
+from muslabi.terms import Ignore, Terms, TermsError
+
+OK, FOUND, UNUSABLE = 0, 1, 2
+
+_EPILOG = """exit codes: 0 no errors (warnings may stand); 1 a file is refused; 2 bad usage, or a file that
+cannot be read. A folder is audited as one installation; wheels in it one by one."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="muslabi",
+        description="Which musl do wheels and ELF files really need, and what do they mix? Runs nothing of them.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a wheel, an ELF file or a folder")
+    parser.add_argument("--policy", help="hold the files to this policy (musllinux_1_2), not to their tags")
+    parser.add_argument("--floor", metavar="MUSL", help="the oldest musl to run on (1.2.2), not the policy's")
+    parser.add_argument("--strict-time64", action="store_true", help="a mix of time32 and time64 is an error")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="CODE[=GLOB]",
+        help="leave out a finding, or only in files that match (feature-relr=*.libs/*); repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="a machine-readable report on standard output")
+    parser.add_argument("--version", action="version", version=f"muslabi {__version__}")
+    return parser
+
+
+def _jobs(path: Path) -> Iterator[tuple[str, Callable[[], Bundle]]]:
+    """What there is to read at `path`: a label, and how to read it."""
+    if path.is_dir():
+        for wheel in bundle.wheels_below(path):
+            yield str(wheel), partial(bundle.read_wheel, wheel)
+        yield str(path), partial(bundle.read_folder, path)
+    elif path.suffix == ".whl":
+        yield str(path), partial(bundle.read_wheel, path)
+    else:
+        yield str(path), partial(bundle.read_file, path)
+
+
+def _audit_all(paths: list[Path], terms: Terms) -> tuple[list[WheelReport], list[tuple[str, str]]]:
+    reports, failures = [], []
+    for path in paths:
+        wheels = 0
+        for label, read in _jobs(path):
+            try:
+                found = read()
+                if found.kind == "folder" and wheels and not (found.members or found.findings):
+                    continue  # a folder of wheels, which have been audited one by one
+                reports.append(audit(found, terms))
+                wheels += 1
+            except OSError as error:
+                failures.append((label, f"cannot be opened: {error.strerror or error}"))
+            except (WheelError, TagError, ElfError, ScopeError) as error:
+                failures.append((label, str(error)))
+    return reports, failures
+
+
+def _terms(given: argparse.Namespace) -> Terms:
+    terms = Terms(
+        policy=given.policy,
+        floor=given.floor,
+        strict_time64=given.strict_time64,
+        ignore=tuple(Ignore.parse(text) for text in given.ignore),
+    )
+    terms.check(load())
+    return terms
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command; the exit code is for the caller to return."""
+    given = _parser().parse_args(argv)
+    try:
+        terms = _terms(given)
+    except TermsError as error:
+        print(f"muslabi: {error}", file=sys.stderr)
+        return UNUSABLE
+    reports, failures = _audit_all(given.files, terms)
+    try:
+        _show(reports, failures, as_json=given.json)
+    except BrokenPipeError:  # `muslabi ... | head`
+        sys.stderr.close()
+    if failures:
+        return UNUSABLE
+    return FOUND if any(report.verdict == FAIL for report in reports) else OK
+
+
+def _show(reports: list[WheelReport], failures: list[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        print(document(reports, failures))
+    else:
+        for report in reports:
+            print(report.to_text())
+    for source, reason in failures:
+        print(f"muslabi: {printable(source)}: {printable(reason)}", file=sys.stderr)
+    sys.stdout.flush()

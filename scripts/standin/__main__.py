@@ -40,9 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--only", nargs="+", default=[], metavar="NAME", help="make only these recipes now")
     up.add_argument("--python", nargs="+", default=[], metavar="X.Y", help="series of CPython to provide")
     up.add_argument("--minirootfs", type=Path, metavar="FOLDER", help="Alpine's minirootfs tarballs")
-    up.add_argument(
-        "--refresh", action="store_true", help="read Debian's indexes again; rebuild what changed"
-    )
+    up.add_argument("--refresh", action="store_true", help="read Debian's indexes again; rebuild what changed")
     up.add_argument("--accept-newer", action="store_true", help="take an unpinned CPython if Debian moved on")
     up.add_argument("--json", action="store_true", help="print the state as JSON")
     down = verbs.add_parser("down", help="stop serving; everything made is kept")
@@ -103,6 +101,7 @@ def _table(state: State) -> list[str]:
         for base in state.bases
     ]
     rows += [(f"CPython {version}", facts["file"]) for version, facts in state.archives.items()]
+    rows += [(f"no CPython {series}", reason) for series, reason in state.without.items()]
     rows += [("index", f"{place} {sha256[:12]}") for place, sha256 in state.index.items()]
     rows += [(f"lacks {arch}", " ".join(names) or "nothing") for arch, names in state.lacks.items()]
     width = max(len(name) for name, _ in rows)

@@ -34,9 +34,7 @@ _KEY_BITS = 2048
 # apk never runs the scripts of a package whose installed size is 0.
 _LEAST_SIZE = 4096
 # apk-tools' src/version.c and abuild's checks.
-_VERSION = re.compile(
-    r"\d+(\.\d+)*[a-z]?(_(alpha|beta|pre|rc|cvs|svn|git|hg|p)\d*)*(~[0-9a-f]+)?-r\d+", re.ASCII
-)
+_VERSION = re.compile(r"\d+(\.\d+)*[a-z]?(_(alpha|beta|pre|rc|cvs|svn|git|hg|p)\d*)*(~[0-9a-f]+)?-r\d+", re.ASCII)
 _NAME = re.compile(r"[a-zA-Z0-9][-+._a-zA-Z0-9]*", re.ASCII)
 
 
@@ -58,14 +56,10 @@ class Metadata:
         if not _NAME.fullmatch(self.name):
             raise StandinError(f"{self.name!r} is no apk package name", hint="letters, digits and -+._ only")
         if not _VERSION.fullmatch(self.version):
-            raise StandinError(
-                f"{self.name}: {self.version!r} is no apk version", hint="for example 1.2.3-r0"
-            )
+            raise StandinError(f"{self.name}: {self.version!r} is no apk version", hint="for example 1.2.3-r0")
         words = (*self.depends, *self.provides, *self.replaces, *self.triggers)
         if any(not word or word.split() != [word] for word in words):
-            raise StandinError(
-                f"{self.name}: depends, provides, replaces and triggers must hold single words"
-            )
+            raise StandinError(f"{self.name}: depends, provides, replaces and triggers must hold single words")
         if "\n" in self.description:
             raise StandinError(f"{self.name}: the description must be one line")
 
@@ -149,12 +143,8 @@ def pack(metadata: Metadata, tree: Path, out: Path, key: SigningKey) -> dict[str
 
 def write_index(entries: Iterable[Mapping[str, str]], out: Path, key: SigningKey, description: str) -> None:
     """Write a signed APKINDEX.tar.gz of the entries that `pack` returned."""
-    text = "".join(
-        "".join(f"{letter}:{value}\n" for letter, value in entry.items()) + "\n" for entry in entries
-    )
-    content = _tar(
-        [("DESCRIPTION", description.encode(), 0o644), ("APKINDEX", text.encode(), 0o644)], end=True
-    )
+    text = "".join("".join(f"{letter}:{value}\n" for letter, value in entry.items()) + "\n" for entry in entries)
+    content = _tar([("DESCRIPTION", description.encode(), 0o644), ("APKINDEX", text.encode(), 0o644)], end=True)
     member = _gzip(content)
     write_atomically(out, _signature(member, key) + member)
 
@@ -283,9 +273,7 @@ def _data_member(path: Path, name: str) -> tarfile.TarInfo:
         with path.open("rb") as content:
             member.pax_headers = _checksum(hashlib.file_digest(content, "sha1").hexdigest())
     else:
-        raise StandinError(
-            f"{path} is neither a file nor a folder nor a link", hint="a package cannot hold it"
-        )
+        raise StandinError(f"{path} is neither a file nor a folder nor a link", hint="a package cannot hold it")
     return member
 
 

@@ -6,6 +6,7 @@ certificates, credentials) are the machine's own.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,12 @@ from standin.process import run
 
 MIRROR_ENVIRONMENT = "MUSLLINUX_DEBIAN_MIRROR"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # Debian's package debian-archive-keyring
+_NOT_FOUND = "404  Not Found"  # apt's words for HTTP's answer
 _LAYOUT = 1  # bump when what lies under a product's folder changes
+
+
+class GoneError(StandinError):
+    """The mirror's index names a version that its pool has no longer (or not yet)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +60,7 @@ class Apt:
         missing = [record for record in records if self._cache.find(_key("deb", arch, record)) is None]
         if missing:
             self._download(suite, arch, missing)
-        return [
-            (record, self._cache.product(_key("deb", arch, record), _never(record)) / "tree")
-            for record in records
-        ]
+        return [(record, self._cache.product(_key("deb", arch, record), _never(record)) / "tree") for record in records]
 
     def source(self, suite: str, package: str) -> tuple[Record, list[Path]]:
         """The tarballs of a source package, sorted by name (no .dsc, no signatures)."""
@@ -76,9 +79,7 @@ class Apt:
             _verify(folder, record.files)
 
         folder = self._cache.product(_key("source", "", record), build)
-        return record, sorted(
-            path for path in folder.iterdir() if ".tar." in path.name and path.suffix != ".asc"
-        )
+        return record, sorted(path for path in folder.iterdir() if ".tar." in path.name and path.suffix != ".asc")
 
     def binaries(self, suite: str, arch: str, packages: Sequence[str]) -> list[Record]:
         """The index's records of binary packages. Raises StandinError for one that the suite lacks."""
@@ -126,15 +127,23 @@ class Apt:
                 name, expected = next(iter(record.files.items()))
                 deb = next((path for path in folder.iterdir() if sha256_file(path) == expected), None)
                 if deb is None:
-                    raise StandinError(
-                        f"the mirror's {name} is not what its index says", hint="try again later"
-                    )
+                    raise StandinError(f"the mirror's {name} is not what its index says", hint="try again later")
                 self._cache.product(_key("deb", arch, record), _unpacker(deb))
 
     def _run(self, tool: str, suite: str, arch: str, arguments: list[str], cwd: Path | None = None) -> str:
         state = self._state(suite, arch)
         self._update(suite, arch, state)
-        return _apt(tool, state, arguments, cwd)
+        try:
+            return _apt(tool, state, arguments, cwd)
+        except StandinError as error:
+            if _NOT_FOUND in error.message:
+                missing = re.findall(rf"Failed to fetch \S+/(\S+)\s+{_NOT_FOUND}", error.message)
+                raise GoneError(
+                    f"the mirror names {', '.join(missing)} in its index of {suite}, but does not have it",
+                    hint="`up --refresh` reads the index again; a mirror that lags may need a day, "
+                    f"or name another one (a snapshot, say) in {MIRROR_ENVIRONMENT}",
+                ) from error
+            raise
 
     def _state(self, suite: str, arch: str) -> Path:
         state = self._cache.root / "apt" / f"{suite}-{arch}"
@@ -181,9 +190,7 @@ class Apt:
         lines = [line.split("|") for line in text.splitlines()]
         archives = [uri for kind, label, uri in lines if kind == "Packages" and label == "Debian"]
         # Before the first `apt-get update` no label is known: the path tells it from the security archive.
-        archives += [
-            uri for kind, label, uri in lines if kind == "Packages" and uri.rstrip("/").endswith("/debian")
-        ]
+        archives += [uri for kind, label, uri in lines if kind == "Packages" and uri.rstrip("/").endswith("/debian")]
         if not archives:
             raise StandinError(
                 "this machine's apt names no Debian mirror",
@@ -216,16 +223,15 @@ def _configure(state: Path, mirror: str, suite: str, arch: str) -> None:
     }
     text = "".join(f'{key} "{value}";\n' for key, value in settings.items())
     # The machine's own transport settings and nothing else: its hooks must not run for our private lists.
-    transport = run(["apt-config", "dump", "Acquire"])
+    lines = run(["apt-config", "dump", "Acquire"]).splitlines(keepends=True)
+    transport = "".join(line for line in lines if not line.startswith("Acquire::IndexTargets"))
     write_atomically(state / "apt.conf", (transport + text).encode(), mode=0o600)
 
 
 def _apt(tool: str, state: Path, arguments: list[str], cwd: Path | None) -> str:
     # APT_CONFIG is read first and says where everything else would be read from: nowhere.
     environment = {"APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C.UTF-8"}
-    return run(
-        [tool, "-q", *arguments] if tool == "apt-get" else [tool, *arguments], cwd=cwd, env=environment
-    )
+    return run([tool, "-q", *arguments] if tool == "apt-get" else [tool, *arguments], cwd=cwd, env=environment)
 
 
 def _key(kind: str, arch: str, record: Record) -> str:

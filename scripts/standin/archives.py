@@ -3,13 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from standin.apt import Apt, Record
-from standin.cache import Cache, digest_of, sha256_file
+from standin.apt import Apt, GoneError, Record
+from standin.cache import Cache, digest_of, sha256_file, write_atomically
 from standin.catalogue import load_data, thawed
 from standin.errors import StandinError
 
@@ -31,10 +31,18 @@ def default_series() -> tuple[str, ...]:
     return tuple(load_data("archives.yaml")["default"])
 
 
+class UnavailableError(StandinError):
+    """A series that no suite of the mirror has just now, although it is known."""
+
+
 class Archives:
     """Archives by series ("3.11"). `accept_newer` follows a suite that moved on, on Debian's signature."""
 
-    def __init__(self, cache: Cache, apt: Apt, report: Callable[[str], None], *, accept_newer: bool) -> None:
+    def __init__(
+        self, cache: Cache, apt: Apt, report: Callable[[str], None], *, accept_newer: bool, refresh: bool
+    ) -> None:
+        self._refresh = refresh
+        self._notes = cache.root / "archives-without.json"
         self._cache = cache
         self._apt = apt
         self._report = report
@@ -47,30 +55,49 @@ class Archives:
         Raises StandinError for an unknown series, a wrong checksum, or if no suite has a known version left.
         """
         if series not in self._series:
-            raise StandinError(
-                f"the stand-in has no CPython {series}", hint=f"it knows {', '.join(self._series)}"
-            )
+            raise StandinError(f"the stand-in has no CPython {series}", hint=f"it knows {', '.join(self._series)}")
         candidates = self._series[series]
         for candidate in candidates:
             folder = self._cache.find(_key(candidate))
             if folder:
                 return _load(folder)
-        found = [
-            (candidate, self._apt.sources(candidate["suite"], candidate["source"]))
-            for candidate in candidates
-        ]
-        for candidate, record in found:
-            if _upstream(record) == candidate["version"]:
-                return self._fetch(candidate)
-        if self._accept_newer:
-            return self._fetch(self._newer(*found[0]))
-        raise _moved(series, found)
+        reason = self._refused(candidates)
+        if reason:
+            raise _unavailable(reason)
+        return self._first(series, candidates)
+
+    def _first(self, series: str, candidates: Sequence[Mapping[str, Any]]) -> Archive:
+        """The first candidate that the mirror has."""
+        refusals: list[str] = []
+        for candidate in candidates:
+            record = self._apt.sources(candidate["suite"], candidate["source"])
+            try:
+                if _upstream(record) == candidate["version"]:
+                    return self._fetch(candidate)
+                if self._accept_newer:
+                    return self._fetch(self._newer(candidate, record))
+                refusals.append(f"{candidate['suite']} has {_upstream(record)}, not {candidate['version']}")
+            except GoneError as error:
+                refusals.append(error.message)
+        reason = f"the pinned CPython {series} cannot be had from Debian: {'; '.join(refusals)}"
+        self._remember(candidates, reason)
+        raise _unavailable(reason)
+
+    def _refused(self, candidates: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why these could not be had last time: asking apt again takes seconds, and `--refresh` does."""
+        if self._refresh or self._accept_newer or not self._notes.is_file():
+            return None
+        return dict(json.loads(self._notes.read_text())).get(digest_of(thawed(candidates)))
+
+    def _remember(self, candidates: Sequence[Mapping[str, Any]], reason: str) -> None:
+        with self._cache.lock("archives"):
+            notes = json.loads(self._notes.read_text()) if self._notes.is_file() else {}
+            notes[digest_of(thawed(candidates))] = reason
+            write_atomically(self._notes, json.dumps(notes).encode())
 
     def known(self) -> list[Archive]:
         """Every pinned archive that has been fetched."""
-        folders = [
-            self._cache.find(_key(each)) for candidates in self._series.values() for each in candidates
-        ]
+        folders = [self._cache.find(_key(each)) for candidates in self._series.values() for each in candidates]
         return [_load(folder) for folder in folders if folder]
 
     def _fetch(self, candidate: Mapping[str, Any]) -> Archive:
@@ -91,9 +118,7 @@ class Archives:
         return _load(self._cache.product(_key(candidate), build))
 
     def _newer(self, candidate: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
-        [(name, sha256)] = [
-            item for item in record.files.items() if ".orig.tar." in item[0] and _is_tar(item[0])
-        ]
+        [(name, sha256)] = [item for item in record.files.items() if ".orig.tar." in item[0] and _is_tar(item[0])]
         suffix = _SUFFIXES[name.partition(".orig.")[2]]
         self._report(f"Debian {candidate['suite']} has moved on to CPython {_upstream(record)}: taking that")
         return {**candidate, "version": _upstream(record), "sha256": sha256, "suffix": suffix}
@@ -103,12 +128,11 @@ def _is_tar(name: str) -> bool:
     return not name.endswith(".asc")
 
 
-def _moved(series: str, found: list[tuple[Mapping[str, Any], Record]]) -> StandinError:
-    now = ", ".join(f"{candidate['suite']} has {_upstream(record)}" for candidate, record in found)
-    known = ", ".join(candidate["version"] for candidate, _ in found)
-    return StandinError(
-        f"Debian has moved on: CPython {known} is pinned for {series}, but {now}",
-        hint="`up --accept-newer` takes that on Debian's signature; or leave the series out (--python)",
+def _unavailable(reason: str) -> UnavailableError:
+    return UnavailableError(
+        reason,
+        hint="`up --refresh` reads the mirror's index again, `up --accept-newer` takes what it has now on "
+        "Debian's signature; or leave the series out (--python)",
     )
 
 

@@ -60,9 +60,7 @@ class Source:
 class Bases:
     """Which bases there are for an architecture, and which of them a policy builds on."""
 
-    def __init__(
-        self, cache: Cache, apt: Apt, report: Callable[[str], None], minirootfs: Path | None
-    ) -> None:
+    def __init__(self, cache: Cache, apt: Apt, report: Callable[[str], None], minirootfs: Path | None) -> None:
         self._cache = cache
         self._apt = apt
         self._report = report
@@ -76,9 +74,7 @@ class Bases:
 
     def build_version(self, policy: str, sources: Iterable[Source]) -> str | None:
         """The version that `policy` builds on, out of those there are."""
-        by_choice = {
-            source.version if source.origin != QUICKSAND else QUICKSAND: source for source in sources
-        }
+        by_choice = {source.version if source.origin != QUICKSAND else QUICKSAND: source for source in sources}
         for choice in self._build_choices(policy):
             if choice in by_choice:
                 return by_choice[choice].version
@@ -138,9 +134,7 @@ class Bases:
         wheel = facts["wheels"].get(apk_arch)
         if wheel is None:
             return None
-        selection = rootfs.Selection(
-            **{name: facts[name] for name in ("world", "packages", "originals", "users")}
-        )
+        selection = rootfs.Selection(**{name: facts[name] for name in ("world", "packages", "originals", "users")})
 
         def make(out: Path) -> None:
             tree = pypi.wheel(
@@ -198,9 +192,7 @@ def _packages(tarball: Path) -> list[apkdb.Installed]:
             text = stream.read().decode() if stream else ""
         return apkdb.parse(text)
     except (KeyError, ValueError, tarfile.TarError, EOFError) as error:
-        raise StandinError(
-            f"{tarball.name} holds no apk database: {error}", hint="download it again"
-        ) from error
+        raise StandinError(f"{tarball.name} holds no apk database: {error}", hint="download it again") from error
 
 
 def _key(source: Source) -> str:

@@ -206,9 +206,7 @@ def load_catalogue(policy: str, apk_arch: str, folder: Path | None = None) -> Ca
         for entry in document.get("recipes") or []:
             recipe = _recipe(entry, policy, apk_arch, path)
             if recipe.name in recipes:
-                raise StandinError(
-                    f"{path.name}: recipe {recipe.name!r} exists twice", hint="rename or remove one"
-                )
+                raise StandinError(f"{path.name}: recipe {recipe.name!r} exists twice", hint="rename or remove one")
             if not recipe.architectures or apk_arch in recipe.architectures:
                 recipes[recipe.name] = recipe
     return Catalogue(policy, recipes.values())
@@ -216,9 +214,7 @@ def load_catalogue(policy: str, apk_arch: str, folder: Path | None = None) -> Ca
 
 def _recipe(entry: Mapping[str, Any], policy: str, apk_arch: str, path: Path) -> Recipe:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise StandinError(
-            f"{path.name}: a recipe is a mapping with a name, not {entry!r}", hint="see catalogue.py"
-        )
+        raise StandinError(f"{path.name}: a recipe is a mapping with a name, not {entry!r}", hint="see catalogue.py")
     merged = {key: value for key, value in entry.items() if key != "overrides"}
     merged |= (entry.get("overrides") or {}).get(apk_arch) or {}
     known = {field.name for field in fields(Recipe)} - {"options", "policy"}
@@ -228,9 +224,7 @@ def _recipe(entry: Mapping[str, Any], policy: str, apk_arch: str, path: Path) ->
         recipe = Recipe(policy=policy, options=options, **values)
         _check(recipe)
     except (TypeError, ValueError) as error:
-        raise StandinError(
-            f"{path.name}: recipe {entry['name']}: {error}", hint="see catalogue.py"
-        ) from error
+        raise StandinError(f"{path.name}: recipe {entry['name']}: {error}", hint="see catalogue.py") from error
     return recipe
 
 
@@ -259,9 +253,7 @@ def _ordered(recipes: Iterable[Recipe]) -> list[Recipe]:
         if name in trail:
             raise StandinError(f"recipes need each other in a circle: {' -> '.join((*trail, name))}")
         if name not in by_name:
-            raise StandinError(
-                f"recipe {trail[-1]} needs {name}, which does not exist", hint="mend its `needs`"
-            )
+            raise StandinError(f"recipe {trail[-1]} needs {name}, which does not exist", hint="mend its `needs`")
         for need in by_name[name].needs:
             visit(need, (*trail, name))
         done[name] = by_name[name]

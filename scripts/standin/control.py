@@ -111,16 +111,15 @@ def _stock(options: Options, cache: Cache, key: apkpack.SigningKey, report: Repo
     architectures = options.architectures or defaults["architectures"]
     unknown = [name for name in architectures if name not in targets]
     if unknown:
-        raise StandinError(
-            f"no architecture {', '.join(unknown)}", hint=f"apk's names are {', '.join(targets)}"
-        )
+        raise StandinError(f"no architecture {', '.join(unknown)}", hint=f"apk's names are {', '.join(targets)}")
     apt = Apt(cache, report, refresh=options.refresh)
     bases = Bases(cache, apt, report, find_minirootfs(options.minirootfs))
-    archives = Archives(cache, apt, report, accept_newer=options.accept_newer)
+    archives = Archives(cache, apt, report, accept_newer=options.accept_newer, refresh=options.refresh)
     request = Request(
         architectures=architectures,
         policies=options.policies or defaults["policies"],
         pythons=options.pythons or default_series(),
+        pythons_required=bool(options.pythons),
         only=options.only,
         refresh=options.refresh,
     )
@@ -158,6 +157,7 @@ def _serve(
         key=str(key.public_path),
         bases=tuple(_base_images(stock, images, process.address)),
         archives={each.version: {"file": each.path.name, "sha256": each.sha256} for each in stock.archives},
+        without=stock.without,
         index=index,
         lacks={line.target.apk_arch: _lacks(line, wanted) for line in stock.lines},
     )
@@ -179,9 +179,7 @@ def _files(stock: Stock) -> dict[str, Path]:
     return files
 
 
-def _push(
-    registry: Registry, bases: Sequence[Base], targets: Mapping[str, Target]
-) -> dict[tuple[str, str], Image]:
+def _push(registry: Registry, bases: Sequence[Base], targets: Mapping[str, Target]) -> dict[tuple[str, str], Image]:
     """Put every base in the registry, a tag per version; answers by (version, architecture)."""
     images = {(base.version, base.apk_arch): image(base.layer, targets[base.apk_arch]) for base in bases}
     for version in sorted({base.version for base in bases}):

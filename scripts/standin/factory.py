@@ -55,9 +55,7 @@ class Factory:
             if all(need in self._trees for need in recipe.needs):
                 folder = self._cache.find(self._key(recipe))
                 if folder:
-                    self._trees[recipe.name] = Tree(
-                        recipe=recipe, path=folder / "tree", identity=_identity(folder)
-                    )
+                    self._trees[recipe.name] = Tree(recipe=recipe, path=folder / "tree", identity=_identity(folder))
         return [self._trees[recipe.name] for recipe in catalogue if recipe.name in self._trees]
 
     def _key(self, recipe: Recipe) -> str:

@@ -66,9 +66,7 @@ class CachedInputs:
         python: str | None = None,
     ) -> Path:
         """The unpacked tree of one wheel."""
-        path = pypi.wheel(
-            self._cache, self._report, requirement, sha256=sha256, platform=platform, python=python
-        )
+        path = pypi.wheel(self._cache, self._report, requirement, sha256=sha256, platform=platform, python=python)
         self._note("wheel", [requirement], requirement.partition("==")[2], str(sha256))
         return path
 

@@ -35,9 +35,7 @@ def publish(
 
     Answers with the SHA-256 of each repository's index by its place.
     """
-    names = {
-        repository.place: [package.entry for package in repository.packages] for repository in repositories
-    }
+    names = {repository.place: [package.entry for package in repository.packages] for repository in repositories}
     sums = digest_of([apkpack.VERSION, key.name, names, {name: str(path) for name, path in files.items()}])
     folder = cache.root / "sites" / sums
     if not folder.is_dir():

@@ -43,9 +43,7 @@ def _captured(command: list[str], cwd: Path | None, env: Mapping[str, str], stdi
     return done.stdout.decode(errors="replace")
 
 
-def _logged(
-    command: list[str], cwd: Path | None, env: Mapping[str, str], stdin: bytes | None, log: Path
-) -> str:
+def _logged(command: list[str], cwd: Path | None, env: Mapping[str, str], stdin: bytes | None, log: Path) -> str:
     with log.open("ab") as stream:
         stream.write(f"+ {shlex.join(command)}\n".encode())
         stream.flush()

@@ -62,9 +62,7 @@ def _download(requirement: str, sha256: str, narrowing: list[str], folder: Path)
     try:
         run([*base, *options, *narrowing, "-r", str(pinned)])
     except StandinError as error:
-        raise StandinError(
-            f"{requirement} cannot be had from PyPI: {error.message}", hint=_hint(error)
-        ) from error
+        raise StandinError(f"{requirement} cannot be had from PyPI: {error.message}", hint=_hint(error)) from error
     [path] = folder.glob("*.whl")
     return path
 

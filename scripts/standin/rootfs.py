@@ -56,18 +56,14 @@ def _dump(raw: Path, root: Path, apt: Apt, suite: str) -> None:
     """Copy the ext4 file system in `raw` to `root` with debugfs, which needs no privileges."""
     trees = [path for _, path in apt.debs(suite, apt.native, _DEBUGFS_PACKAGES)]
     libraries = [
-        str(path)
-        for tree in trees
-        for path in (*tree.glob("lib/*-linux-gnu"), *tree.glob("usr/lib/*-linux-gnu"))
+        str(path) for tree in trees for path in (*tree.glob("lib/*-linux-gnu"), *tree.glob("usr/lib/*-linux-gnu"))
     ]
     run(
         [trees[0] / "sbin" / "debugfs", "-R", f'rdump / "{root}"', raw],
         env={"LD_LIBRARY_PATH": ":".join(libraries)},
     )
     if not (root / "etc" / "alpine-release").exists():
-        raise StandinError(
-            f"{raw.name} holds no Alpine root file system", hint="the wheel has changed its layout"
-        )
+        raise StandinError(f"{raw.name} holds no Alpine root file system", hint="the wheel has changed its layout")
 
 
 def reduce(root: Path, out: Path, selection: Selection) -> list[apkdb.Installed]:
@@ -115,9 +111,7 @@ def _content(path: Path, entry: apkdb.Entry, selection: Selection) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise StandinError(
-            f"{entry.path} is not in the virtual machine's root", hint="mend bases.yaml"
-        ) from error
+        raise StandinError(f"{entry.path} is not in the virtual machine's root", hint="mend bases.yaml") from error
     if entry.path in selection.originals:
         return selection.originals[entry.path].encode()
     if entry.path in ("etc/passwd", "etc/group", "etc/shadow"):
@@ -139,9 +133,7 @@ def _links(root: Path, members: Mapping[str, _Member]) -> Iterator[tuple[str, _M
                 yield name, _Member(mode=0o777, link=_BUSYBOX)
 
 
-def _apk_files(
-    root: Path, kept: Sequence[apkdb.Installed], selection: Selection
-) -> Iterator[tuple[str, _Member]]:
+def _apk_files(root: Path, kept: Sequence[apkdb.Installed], selection: Selection) -> Iterator[tuple[str, _Member]]:
     for name in _APK_FILES:
         yield name, _Member(mode=0o644, content=(root / name).read_bytes())
     yield (

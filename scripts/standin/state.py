@@ -35,7 +35,8 @@ class State:
     """Everything served. `pid` is the HTTP server's, None after `down`.
 
     `index` has the SHA-256 of each APKINDEX.tar.gz by place ("v3.20/main/x86_64"), `archives` file and
-    SHA-256 by CPython version, `lacks` by apk architecture the packages images ask for that cannot be had.
+    SHA-256 by CPython version, `without` the series that could not be had and why,
+    `lacks` by apk architecture the packages images ask for that cannot be had.
     """
 
     pid: int | None
@@ -45,6 +46,7 @@ class State:
     key: str
     bases: tuple[BaseImage, ...]
     archives: Mapping[str, Mapping[str, str]]
+    without: Mapping[str, str]
     index: Mapping[str, str]
     lacks: Mapping[str, tuple[str, ...]]
 
@@ -80,6 +82,4 @@ def load_state(root: Path) -> State | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StandinError(
-            f"{path} cannot be read: {error}", hint="remove it and run `standin up`"
-        ) from error
+        raise StandinError(f"{path} cannot be read: {error}", hint="remove it and run `standin up`") from error

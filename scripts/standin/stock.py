@@ -1,17 +1,18 @@
 """Making what the stand-in serves: plans the work as jobs, runs them, answers with everything there is."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from standin import apkpack, mirror
 from standin.apt import Apt
-from standin.archives import Archive, Archives
+from standin.archives import Archive, Archives, UnavailableError
 from standin.bases import Base, Bases, Source
 from standin.cache import Cache, digest_of
-from standin.catalogue import Catalogue, Recipe, Target, load_catalogue, load_data
+from standin.catalogue import Catalogue, Recipe, Target, load_catalogue, load_data, thawed
 from standin.errors import StandinError
 from standin.factory import Factory, Tree
 from standin.jobs import Job, run_all
@@ -21,11 +22,15 @@ _LAYOUT = 1  # bump when what lies under a packed product's folder changes
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to make: apk's architectures, policies, series of CPython, (unless empty) only some recipes."""
+    """What to make: apk's architectures, policies, series of CPython, (unless empty) only some recipes.
+
+    A series that Debian does not have just now is an error only if `pythons_required`.
+    """
 
     architectures: tuple[str, ...]
     policies: tuple[str, ...]
     pythons: tuple[str, ...]
+    pythons_required: bool
     only: tuple[str, ...]
     refresh: bool
 
@@ -47,6 +52,7 @@ class Stock:
     bases: tuple[Base, ...]
     lines: tuple[Line, ...]
     archives: tuple[Archive, ...]
+    without: Mapping[str, str]  # series of CPython that could not be had, with the reason
     registry: Path  # the registry's program
 
 
@@ -83,6 +89,7 @@ class Stocker:
         self._report = report
         self._sources = {target.apk_arch: bases.sources(target.apk_arch) for target in targets}
         self._fetched: dict[str, Archive] = {}
+        self._without: dict[str, str] = {}
         self._registry: list[Path] = []
 
     def fill(self, request: Request, workers: int) -> Stock:
@@ -106,13 +113,14 @@ class Stocker:
             bases=there,
             lines=tuple(self._lines(workshops, there)),
             archives=tuple(archives[version] for version in sorted(archives)),
+            without=dict(self._without),
             registry=self._registry[0],
         )
 
     def _jobs(self, request: Request, workshops: Sequence[_Workshop]) -> Iterator[tuple[str, Job]]:
         yield "registry", Job(run=self._unpack_registry)
         for series in request.pythons:
-            yield f"CPython {series}", Job(run=partial(self._fetch, series))
+            yield f"CPython {series}", Job(run=partial(self._fetch, series, request.pythons_required))
         for name in request.architectures:
             for source in self._required_bases(name, request.policies):
                 yield f"base {source.version} {name}", Job(run=partial(self._bases.base, source))
@@ -160,13 +168,26 @@ class Stocker:
                 )
         return sources
 
-    def _fetch(self, series: str) -> None:
-        self._fetched[series] = self._archives.archive(series)
+    def _fetch(self, series: str, required: bool) -> None:
+        try:
+            self._fetched[series] = self._archives.archive(series)
+        except UnavailableError as error:
+            if required:
+                raise
+            self._report(f"CPython {series} is left out: {error.message}")
+            self._without[series] = error.message
 
     def _unpack_registry(self) -> None:
+        """Debian's docker-registry, as a product of its own: asking apt which one is current takes seconds."""
         facts = load_data("services.yaml")["registry"]
-        [(_, tree)] = self._apt.debs(facts["suite"], self._apt.native, [facts["package"]])
-        self._registry.append(tree / facts["program"])
+        name = Path(facts["program"]).name
+
+        def build(folder: Path) -> None:
+            [(_, tree)] = self._apt.debs(facts["suite"], self._apt.native, [facts["package"]])
+            shutil.copy2(tree / facts["program"], folder / name)
+
+        folder = self._cache.product(f"program-{name}-{digest_of([_LAYOUT, thawed(facts)])[:32]}", build)
+        self._registry.append(folder / name)
 
     def _lines(self, workshops: Sequence[_Workshop], bases: Sequence[Base]) -> Iterator[Line]:
         for workshop in workshops:
@@ -175,9 +196,7 @@ class Stocker:
             base = next((base for base in bases if (base.apk_arch, base.version) == (arch, version)), None)
             if base:
                 trees = [tree for tree in workshop.factory.known(workshop.catalogue) if tree.recipe.packaged]
-                packages = tuple(
-                    (tree.recipe.repository, self._pack(tree, workshop.target)) for tree in trees
-                )
+                packages = tuple((tree.recipe.repository, self._pack(tree, workshop.target)) for tree in trees)
                 yield Line(policy=workshop.policy, target=workshop.target, base=base, packages=packages)
 
 

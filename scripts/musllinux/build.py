@@ -4,20 +4,23 @@ import datetime as dt
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from musllinux import context, record, render
+from musllinux import context, record, render, sources
 from musllinux.buildkit_log import Parser, State
-from musllinux.console import Board
-from musllinux.engine import Client, ImageFacts, image_facts
-from musllinux.errors import FactoryError
+from musllinux.complaint import show
+from musllinux.console import Board, progress
+from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError, UsageError
 from musllinux.installed import installed_packages
-from musllinux.model import Image
-from musllinux.run import CommandError, run
+from musllinux.model import Image, resolve, select
+from musllinux.run import CommandError, interruptible, run
+from musllinux.settings import Source, from_args
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 REVISION = "org.opencontainers.image.revision"
@@ -231,3 +234,74 @@ def _record(order: _Order, facts: ImageFacts, steps: Parser, seconds: float) -> 
         steps=_seconds(steps),
         size=facts.size,
     )
+
+
+def command(args: Namespace) -> int:
+    """Build every selected image; one that fails does not stop the others. With --smoke try each that was built."""
+    settings = from_args(args)
+    matrix = settings.matrix()
+    select(matrix, settings.selection)  # a wrong name is said before anything is started
+    client = find_client(os.environ.get("PATH"))
+    connect()
+    source = sources.choose(settings, matrix, sources.say)
+    if source is Source.STANDIN:
+        sources.say(sources.STANDIN_NOTICE)
+    supply = sources.ready(settings, matrix, source, sources.say)
+    images = resolve(matrix, supply, settings.selection)
+    shop = Workshop(
+        root=settings.root,
+        work=settings.work,
+        cache=settings.cache,
+        client=client,
+        ca_bundle=_ca_bundle(),
+        builder=args.builder,
+    )
+    failed = _build_all(images, shop)
+    code = _smoke(args, failed, images) if args.smoke else EXIT_OK
+    if source is Source.STANDIN:
+        sources.say(sources.STANDIN_NOTICE)
+    return EXIT_FAILED if failed else code
+
+
+def _build_all(images: Sequence[Image], shop: Workshop) -> list[str]:
+    """The ids that failed."""
+    failed: list[FactoryError] = []
+    ids = []
+    with interruptible(), progress([image.id for image in images]) as board:
+        for image in images:
+            try:
+                made = build(image, shop, board)
+            except FactoryError as error:
+                board.finish(image.id, ok=False, note=error.message.splitlines()[0])
+                failed.append(error)
+                ids.append(image.id)
+            else:
+                board.finish(image.id, ok=True, note=_summary(image, made))
+    for each in failed:
+        show(each)
+    return ids
+
+
+def _summary(image: Image, made: Built) -> str:
+    what = "built" if made.fresh else "up to date"
+    lacking = f"; the source lacks {', '.join(image.lacking)}" if image.lacking else ""
+    return f"{what} as {image.tag}, {made.record.size / 1e6:.0f} MB{lacking}"
+
+
+def _smoke(args: Namespace, failed: Sequence[str], images: Sequence[Image]) -> int:
+    from musllinux import smoke  # noqa: PLC0415 - only with --smoke
+
+    args.ids = [image.id for image in images if image.id not in failed]
+    args.policy = args.arch = None
+    return smoke.command(args) if args.ids else EXIT_FAILED
+
+
+def _ca_bundle() -> Path | None:
+    """The certificates that downloads in the build trust: what the user's own tools are told to use."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if not named:
+        return None
+    path = Path(named)
+    if not path.is_file():
+        raise UsageError(f"SSL_CERT_FILE={named}: no such file", hint="name a PEM bundle, or unset it")
+    return path

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+from musllinux.complaint import show
 from musllinux.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -21,7 +22,6 @@ from musllinux.errors import (
     FactoryError,
     UsageError,
 )
-from musllinux.redact import redact
 
 Parser = argparse.ArgumentParser
 
@@ -214,17 +214,8 @@ def _is_standin_error(error: Exception) -> bool:
 
 
 def _report(message: str, hint: str = "", log: str = "", *, code: int) -> int:
-    for line in message.splitlines():
-        _say(line if line.startswith(" ") else f"musllinux: {line}")
-    if hint:
-        _say(f"  hint: {hint}")
-    if log:
-        _say(f"  log: {log}")
+    show(FactoryError(message, hint=hint, log=log))
     return code
-
-
-def _say(line: str) -> None:
-    print(redact(line), file=sys.stderr, flush=True)
 
 
 def _tolerate_unprintable() -> None:

@@ -102,6 +102,7 @@ class ToolSection(Section):
     commands: list[Name]
     without: list[str] = []
     project: Name | None = None
+    requires: str | None = None
 
 
 class ToolsSection(Section):

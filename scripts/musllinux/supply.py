@@ -78,7 +78,7 @@ def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, 
     found: dict[tuple[str, str], Base] = {}
     for entry in state["bases"]:
         base = Base(
-            reference=f"{entry['reference'].split('@')[0]}@{entry['digest']}",
+            reference=entry["reference"],  # a tag over all architectures: native stages and the base share it
             release=entry["release"],
             version=entry["version"],
             digest=entry["digest"],
@@ -88,14 +88,9 @@ def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, 
                 continue
             key = entry["musl"] if entry["origin"] == "composed" else entry["release"]
             found.setdefault((key, arch), base)
-            for policy in matrix.policies.values():
-                if entry["role"] == "build" and _series(entry["musl"]) == _series(policy.floor):
-                    found[policy.alpine, arch] = base
+            if entry["role"] == "build" and entry["policy"] in matrix.policies:
+                found[matrix.policies[entry["policy"]].alpine, arch] = base
     return found
-
-
-def _series(musl: str) -> str:
-    return ".".join(musl.split(".")[:2])
 
 
 def _content(index: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from musllinux.errors import UsageError
 from musllinux.mistakes import Mistake, report
 from musllinux.schema import Name, Platform, Release, Section, Version, form
-from musllinux.validate import validate
+from musllinux.validate import beyond, validate
 from musllinux.yamlfile import Table, Tree, place_of, read
 
 Sha256 = Annotated[str, form(r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
@@ -71,7 +71,7 @@ def load(path: Path) -> Lock:
     lock = None
     if isinstance(tree, Table):
         lock, found = validate(Lock, tree)
-        mistakes += found
+        mistakes += beyond(mistakes, found)
     elif tree is not None:
         mistakes.append(Mistake(tree.place, what="is not a mapping", allowed="`key: value` lines"))
     if lock is not None and tree is not None:

@@ -11,7 +11,7 @@ from musllinux.model import ordinal
 from musllinux.overlay import Layered
 from musllinux.overlay import load as load_layers
 from musllinux.schema import Matrix
-from musllinux.validate import validate
+from musllinux.validate import beyond, validate
 from musllinux.yamlfile import Items, Scalar, Steps, Table, Tree, place_of
 
 # cibuildwheel runs its own helpers with it, whatever it builds (cibuildwheel 4.3.5, platforms/linux.py).
@@ -35,7 +35,7 @@ def load(path: Path, overlays: Sequence[Path] = ()) -> Matrix:
     matrix = None
     if layers.tree is not None:
         matrix, found = validate(Matrix, layers.tree)
-        mistakes += found
+        mistakes += beyond(mistakes, found)
     if matrix is not None and layers.tree is not None:
         mistakes += cross_check(matrix, layers)
     if mistakes or matrix is None:

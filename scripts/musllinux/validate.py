@@ -33,6 +33,12 @@ def validate(model: type[Model], tree: Tree) -> tuple[Model | None, list[Mistake
         return None, [_mistake(model, tree, detail) for detail in error.errors(include_url=False)]
 
 
+def beyond(known: Sequence[Mistake], found: Sequence[Mistake]) -> list[Mistake]:
+    """Mistakes that do not merely follow from others: a value that could not be read is not missing too."""
+    paths = {mistake.path for mistake in known}
+    return [m for m in found if not any(m.path[:n] in paths for n in range(1, len(m.path) + 1))]
+
+
 def _mistake(model: type[BaseModel], tree: Tree, detail: ErrorDetails) -> Mistake:
     path = tuple(step for step in detail["loc"] if step != "[key]")
     if detail["type"] == "extra_forbidden":

@@ -4,6 +4,7 @@ Only what configuration needs is understood: mappings with text as keys, lists, 
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from musllinux.mistakes import Mistake, Place
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 50_000  # counted after aliases are expanded, so that an alias bomb stops here
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast; not in every build
+_UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 
 Plain = str | int | float | bool | None
 Steps = tuple[str | int, ...]  # keys and list positions from the root
@@ -67,15 +71,15 @@ def parse(data: bytes, file: str) -> tuple[Tree | None, list[Mistake]]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         return None, [Mistake(Place(file, line), what="is not UTF-8", allowed="text saved as UTF-8")]
-    loader: _Loader | None = None
+    if bad := _UNPRINTABLE.search(text):
+        line = text[: bad.start()].count("\n") + 1
+        return None, [Mistake(Place(file, line), what=f"not YAML: character U+{ord(bad.group()):04X}")]
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-    except yaml.YAMLError as error:
+        node = _compose(text)
+    except yaml.MarkedYAMLError as error:
         return None, [_syntax(error, text, file)]
     except (ValueError, OverflowError):  # PyYAML's own limits: escapes beyond Unicode, absurd version numbers
-        line = loader.get_mark().line + 1 if loader else 1
-        return None, [Mistake(Place(file, line), what="not YAML: a number or an escape is out of range")]
+        return None, [Mistake(Place(file, 0), what="not YAML: a number or an escape is out of range")]
     if node is None:
         return None, [Mistake(Place(file, 0), what="is empty", allowed="a mapping, `key: value` lines")]
     reader = _Reader(file)
@@ -144,36 +148,29 @@ def _content(path: Path, shown: str) -> tuple[bytes, Mistake | None]:
     return data, None
 
 
-def _syntax(error: yaml.YAMLError, text: str, file: str) -> Mistake:
-    if isinstance(error, yaml.reader.ReaderError):
-        line = text[: error.position].count("\n") + 1
-        return Mistake(Place(file, line), what=f"not YAML: character U+{ord(text[error.position]):04X}")
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return Mistake(Place(file, 0), what=f"not YAML: {error}")
+def _compose(text: str) -> yaml.Node | None:
+    """PyYAML's nodes. It composes by recursion: nesting is bounded first, on the stream of events."""
+    depth = 0
+    for event in yaml.parse(text, LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            mark: Any = event.start_mark  # the two parsers have a class of their own each
+            raise yaml.MarkedYAMLError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+    return yaml.compose(text, LOADER)
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, file: str) -> Mistake:
     mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 0
-    what = f"not YAML: {error.problem or error.context}"
-    if "'\\t'" in what:
-        return Mistake(Place(file, line), what="not YAML: a tab", allowed="spaces for indentation")
-    if error.context and error.context_mark and error.problem:
-        what += f" ({error.context}, which began on line {error.context_mark.line + 1})"
-    return Mistake(Place(file, line), what=what)
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with a bound on nesting: PyYAML composes by recursion."""
-
-    _depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            mark = self.get_mark()
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self._depth -= 1
+    if mark is None:
+        return Mistake(Place(file, 0), what=f"not YAML: {error.problem}")
+    place, lines = Place(file, mark.line + 1), text.splitlines()
+    if mark.line < len(lines) and re.match(r"[ ]*\t", lines[mark.line]):
+        return Mistake(place, what="not YAML: a tab", allowed="spaces for indentation")
+    what = (error.problem or error.context or "").removeprefix("but ")
+    began = error.context_mark
+    if error.context and began and began.line != mark.line:
+        what += f" ({error.context}, which began on line {began.line + 1})"
+    return Mistake(place, what=f"not YAML: {what}")
 
 
 @dataclass
@@ -235,7 +232,8 @@ class _Reader:
         if scalar is None:
             return None
         if not isinstance(scalar.value, str):
-            self._note(node, path, f"key {scalar.text} is not text", f'"{scalar.text}", in quotes')
+            what = f"key {scalar.text} is not text" if scalar.text else "an empty key"
+            self._note(node, path, what, f'"{scalar.text}", in quotes' if scalar.text else "a name")
             return None
         return scalar.value
 

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--arch", action="append", default=[], metavar="ARCH", help="apk's name; may be repeated")
     up.add_argument("--policy", action="append", default=[], metavar="POLICY")
     up.add_argument("--only", nargs="+", default=[], metavar="NAME", help="make only these recipes now")
-    up.add_argument("--python", nargs="+", default=[], metavar="X.Y", help="series of CPython to provide")
+    up.add_argument("--python", nargs="+", default=[], metavar="X.Y", help="series of CPython besides the default ones")
     up.add_argument("--minirootfs", type=Path, metavar="FOLDER", help="Alpine's minirootfs tarballs")
     up.add_argument("--refresh", action="store_true", help="read Debian's indexes again; rebuild what changed")
     up.add_argument("--accept-newer", action="store_true", help="take an unpinned CPython if Debian moved on")
@@ -71,6 +71,9 @@ def _up(options: argparse.Namespace) -> int:
         _report,
     )
     print(json.dumps(state.to_json(), indent=1) if options.json else "\n".join(_table(state)))
+    missing = [series for series in options.python if series in state.without]
+    if missing:
+        raise StandinError(f"without CPython {', '.join(missing)}: {state.without[missing[0]]}")
     return 0
 
 

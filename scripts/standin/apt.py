@@ -19,6 +19,7 @@ from standin.process import run
 
 MIRROR_ENVIRONMENT = "MUSLLINUX_DEBIAN_MIRROR"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # Debian's package debian-archive-keyring
+_HELPER = "/usr/lib/apt/apt-helper"  # downloads with apt's own settings
 _NOT_FOUND = "404  Not Found"  # apt's words for HTTP's answer
 _LAYOUT = 1  # bump when what lies under a product's folder changes
 
@@ -80,6 +81,24 @@ class Apt:
 
         folder = self._cache.product(_key("source", "", record), build)
         return record, sorted(path for path in folder.iterdir() if ".tar." in path.name and path.suffix != ".asc")
+
+    def pool(self, path: str, sha256: str) -> Path:
+        """A file of the mirror's pool that no index names any more, by its path below pool/ and its sum.
+
+        Raises GoneError where the mirror does not keep it, StandinError if it is another file.
+        """
+        name = path.rpartition("/")[2]
+
+        def build(folder: Path) -> None:
+            self._report(f"downloading {name} from Debian's pool")
+            url = f"{self.mirror.rstrip('/')}/pool/{path}"
+            try:
+                run([_HELPER, "download-file", url, folder / name])
+            except StandinError as error:
+                raise GoneError(f"the mirror's pool does not have {name}", hint="name another mirror") from error
+            _verify(folder, {name: sha256}, "the pinned file: do not use it before you know why")
+
+        return self._cache.product(f"pool-{digest_of([_LAYOUT, path, sha256])[:32]}", build) / name
 
     def binaries(self, suite: str, arch: str, packages: Sequence[str]) -> list[Record]:
         """The index's records of binary packages. Raises StandinError for one that the suite lacks."""
@@ -252,11 +271,11 @@ def _never(record: Record) -> Callable[[Path], None]:
     return build
 
 
-def _verify(folder: Path, files: Mapping[str, str]) -> None:
+def _verify(folder: Path, files: Mapping[str, str], what: str = "what its index says") -> None:
     for name, expected in files.items():
         path = folder / name
         if not path.is_file() or sha256_file(path) != expected:
-            raise StandinError(f"the mirror's {name} is not what its index says", hint="try again later")
+            raise StandinError(f"the mirror's {name} is not {what}", hint="try again later, or name another mirror")
 
 
 def _stanzas(text: str) -> list[dict[str, str]]:

@@ -70,8 +70,10 @@ class Archives:
         """The first candidate that the mirror has."""
         refusals: list[str] = []
         for candidate in candidates:
-            record = self._apt.sources(candidate["suite"], candidate["source"])
             try:
+                if "pool" in candidate:
+                    return self._fetch(candidate)
+                record = self._apt.sources(candidate["suite"], candidate["source"])
                 if _upstream(record) == candidate["version"]:
                     return self._fetch(candidate)
                 if self._accept_newer:
@@ -102,20 +104,26 @@ class Archives:
 
     def _fetch(self, candidate: Mapping[str, Any]) -> Archive:
         def build(folder: Path) -> None:
-            record, paths = self._apt.source(candidate["suite"], candidate["source"])
-            [orig] = [path for path in paths if ".orig.tar." in path.name]
+            orig = self._orig(candidate)
             found = sha256_file(orig)
             if found != candidate["sha256"]:
                 raise StandinError(
-                    f"{orig.name} of Debian {candidate['suite']} is not the pinned archive: SHA-256 {found}",
+                    f"Debian's {orig.name} is not the pinned archive: SHA-256 {found}, not {candidate['sha256']}",
                     hint="do not use it before you know why; archives.yaml holds the sums",
                 )
-            name = f"Python-{_upstream(record)}.{candidate['suffix']}"
+            name = f"Python-{candidate['version']}.{candidate['suffix']}"
             shutil.copyfile(orig, folder / name)
-            facts = {"version": _upstream(record), "file": name, "sha256": found}
+            facts = {"version": candidate["version"], "file": name, "sha256": found}
             (folder / "archive.json").write_text(json.dumps(facts))
 
         return _load(self._cache.product(_key(candidate), build))
+
+    def _orig(self, candidate: Mapping[str, Any]) -> Path:
+        if "pool" in candidate:
+            return self._apt.pool(candidate["pool"], candidate["sha256"])
+        _, paths = self._apt.source(candidate["suite"], candidate["source"])
+        [orig] = [path for path in paths if ".orig.tar." in path.name]
+        return orig
 
     def _newer(self, candidate: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
         [(name, sha256)] = [item for item in record.files.items() if ".orig.tar." in item[0] and _is_tar(item[0])]

@@ -6,20 +6,23 @@ import os
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from standin import apkdb, pypi, rootfs
+from standin import apkdb, floor, pypi, rootfs
 from standin.apt import Apt
 from standin.cache import Cache, digest_of
-from standin.catalogue import load_data, thawed
+from standin.catalogue import load_data, load_targets, thawed
 from standin.errors import StandinError
 from standin.registry import Layer
 
 ENVIRONMENT = "MUSLLINUX_MINIROOTFS"
 QUICKSAND = "quicksand"
+COMPOSED = "composed"
+_REPOSITORY = "library/alpine"
+_FLOOR_REPOSITORY = "library/alpine-floor"
 _LAYOUT = 1  # bump when what lies under a product's folder changes
 _NAME = re.compile(r"alpine-minirootfs-(?P<version>\d+\.\d+\.\d+)-(?P<arch>\w+)\.tar\.gz")
 
@@ -30,7 +33,7 @@ class Base:
 
     apk_arch: str
     version: str
-    origin: str  # minirootfs | quicksand
+    origin: str  # minirootfs | quicksand | composed
     musl: str
     packages: tuple[str, ...]
     layer: Layer
@@ -39,6 +42,11 @@ class Base:
     def release(self) -> str:
         """The branch, as in the mirror's folder v3.20."""
         return self.version.rpartition(".")[0]
+
+    @property
+    def repository(self) -> str:
+        """The base's place in the registry."""
+        return _FLOOR_REPOSITORY if self.origin == COMPOSED else _REPOSITORY
 
     @property
     def file_name(self) -> str:
@@ -54,7 +62,15 @@ class Source:
     version: str
     origin: str
     identity: Any  # JSON: what the product's key is made of
-    make: Callable[[Path], None]  # writes the tarball to this path
+    make: Callable[[Path], "Content"]  # writes the tarball to this path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What is in a root file system: musl's version and the names of the apk packages."""
+
+    musl: str
+    packages: tuple[str, ...]
 
 
 class Bases:
@@ -69,12 +85,12 @@ class Bases:
 
     def sources(self, apk_arch: str) -> list[Source]:
         """Every base there is for the architecture."""
-        wheel = self._quicksand(apk_arch)
-        return self._tarballs(apk_arch) + ([wheel] if wheel else [])
+        made = [self._quicksand(apk_arch), self._floor(apk_arch)]
+        return self._tarballs(apk_arch) + [source for source in made if source]
 
     def build_version(self, policy: str, sources: Iterable[Source]) -> str | None:
         """The version that `policy` builds on, out of those there are."""
-        by_choice = {source.version if source.origin != QUICKSAND else QUICKSAND: source for source in sources}
+        by_choice = {QUICKSAND if source.origin == QUICKSAND else source.version: source for source in sources}
         for choice in self._build_choices(policy):
             if choice in by_choice:
                 return by_choice[choice].version
@@ -92,16 +108,14 @@ class Bases:
     def _build(self, source: Source, folder: Path) -> None:
         self._report(f"making the base Alpine {source.version} for {source.apk_arch} ({source.origin})")
         path = folder / f"alpine-minirootfs-{source.version}-{source.apk_arch}.tar.gz"
-        source.make(path)
-        packages = _packages(path)
-        by_name = {package.name: package for package in packages}
+        content = source.make(path)
         layer = Layer.of(path)
         facts = {
             "apk_arch": source.apk_arch,
             "version": source.version,
             "origin": source.origin,
-            "musl": by_name["musl"].version.partition("-r")[0],
-            "packages": sorted(by_name),
+            "musl": content.musl,
+            "packages": sorted(content.packages),
             "file": path.name,
             "sha256": layer.sha256,
             "diff_id": layer.diff_id,
@@ -136,7 +150,7 @@ class Bases:
             return None
         selection = rootfs.Selection(**{name: facts[name] for name in ("world", "packages", "originals", "users")})
 
-        def make(out: Path) -> None:
+        def make(out: Path) -> Content:
             tree = pypi.wheel(
                 self._cache,
                 self._report,
@@ -145,7 +159,8 @@ class Bases:
                 platform=wheel["platform"],
             )
             disk = tree / wheel["disk"]
-            rootfs.from_disk(disk, out, selection, cache=self._cache, apt=self._apt, suite=facts["suite"])
+            packages = rootfs.from_disk(disk, out, selection, cache=self._cache, apt=self._apt, suite=facts["suite"])
+            return _content(packages)
 
         return Source(
             apk_arch=apk_arch,
@@ -154,6 +169,19 @@ class Bases:
             identity=[rootfs.VERSION, thawed(wheel), thawed(vars(selection))],
             make=make,
         )
+
+    def _floor(self, apk_arch: str) -> Source | None:
+        facts = self._facts["floor"]
+        target = load_targets()[apk_arch]
+        if apk_arch not in facts["architectures"]:
+            return None
+
+        def make(out: Path) -> Content:
+            musl = floor.compose(out, target, self._apt, facts["suite"])
+            return Content(musl=musl, packages=())
+
+        identity = [floor.VERSION, thawed(facts), apk_arch]
+        return Source(apk_arch=apk_arch, version=facts["version"], origin=COMPOSED, identity=identity, make=make)
 
 
 def find_minirootfs(given: Path | None) -> Path | None:
@@ -171,7 +199,7 @@ def find_minirootfs(given: Path | None) -> Path | None:
 
 
 def _tarball(path: Path, version: str, apk_arch: str, sha512: str) -> Source:
-    def make(out: Path) -> None:
+    def make(out: Path) -> Content:
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha512").hexdigest()
         if found != sha512:
@@ -180,8 +208,14 @@ def _tarball(path: Path, version: str, apk_arch: str, sha512: str) -> Source:
                 hint="download it again",
             )
         shutil.copyfile(path, out)
+        return _content(_packages(out))
 
     return Source(apk_arch=apk_arch, version=version, origin="minirootfs", identity=sha512, make=make)
+
+
+def _content(packages: Sequence[apkdb.Installed]) -> Content:
+    by_name = {package.name: package for package in packages}
+    return Content(musl=by_name["musl"].version.partition("-r")[0], packages=tuple(by_name))
 
 
 def _packages(tarball: Path) -> list[apkdb.Installed]:

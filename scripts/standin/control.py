@@ -11,7 +11,7 @@ from filelock import Timeout
 from standin import apkpack, mirror, services
 from standin.apt import Apt
 from standin.archives import Archives, default_series
-from standin.bases import Base, Bases, find_minirootfs
+from standin.bases import COMPOSED, Base, Bases, find_minirootfs
 from standin.cache import Cache, default_root
 from standin.catalogue import Target, load_data, load_targets
 from standin.errors import StandinError
@@ -19,7 +19,6 @@ from standin.registry import Image, Registry, image
 from standin.state import BaseImage, State, load_state
 from standin.stock import Line, Request, Stock, Stocker
 
-REPOSITORY = "library/alpine"
 _WORKERS = 2  # products made at once: most wait for the network or for one compiler
 
 Report = Callable[[str], None]
@@ -29,7 +28,8 @@ Report = Callable[[str], None]
 class Options:
     """What `up` is asked for. Empty tuples mean the default.
 
-    `architectures` are apk's names; `only` narrows the packages made now; `pythons` are series ("3.11");
+    `architectures` are apk's names; `only` narrows the packages made now; `pythons` are series ("3.11") besides
+    the default ones (of which those that Debian does not have just now are left out).
     `wanted` are the packages that images ask for. `refresh` reads Debian's indexes again and rebuilds what
     has changed there; `accept_newer` takes a CPython that is not pinned where Debian moved on.
     """
@@ -118,8 +118,8 @@ def _stock(options: Options, cache: Cache, key: apkpack.SigningKey, report: Repo
     request = Request(
         architectures=architectures,
         policies=options.policies or defaults["policies"],
-        pythons=options.pythons or default_series(),
-        pythons_required=bool(options.pythons),
+        pythons=tuple(dict.fromkeys([*default_series(), *options.pythons])),
+        pythons_required=tuple(name for name in options.pythons if name not in default_series()),
         only=options.only,
         refresh=options.refresh,
     )
@@ -175,15 +175,16 @@ def _repositories(lines: Sequence[Line]) -> Iterator[mirror.Repository]:
 def _files(stock: Stock) -> dict[str, Path]:
     files = {f"python/{each.version}/{each.path.name}": each.path for each in stock.archives}
     for base in stock.bases:
-        files[f"alpine/v{base.release}/releases/{base.apk_arch}/{base.file_name}"] = base.layer.path
+        if base.origin != COMPOSED:  # Alpine's mirrors have no such file
+            files[f"alpine/v{base.release}/releases/{base.apk_arch}/{base.file_name}"] = base.layer.path
     return files
 
 
 def _push(registry: Registry, bases: Sequence[Base], targets: Mapping[str, Target]) -> dict[tuple[str, str], Image]:
     """Put every base in the registry, a tag per version; answers by (version, architecture)."""
     images = {(base.version, base.apk_arch): image(base.layer, targets[base.apk_arch]) for base in bases}
-    for version in sorted({base.version for base in bases}):
-        registry.push(REPOSITORY, version, [images[key] for key in sorted(images) if key[0] == version])
+    for repository, version in sorted({(base.repository, base.version) for base in bases}):
+        registry.push(repository, version, [images[key] for key in sorted(images) if key[0] == version])
     return images
 
 
@@ -199,7 +200,7 @@ def _base_images(stock: Stock, images: Mapping[tuple[str, str], Image], address:
                 role=role,
                 policy=policy,
                 musl=base.musl,
-                reference=f"{address}/{REPOSITORY}:{base.version}",
+                reference=f"{address}/{base.repository}:{base.version}",
                 digest=images[base.version, base.apk_arch].digest,
             )
 

@@ -40,6 +40,17 @@ class Selection:
     users: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A folder, file or link of a root file system, root's unless said otherwise."""
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    content: bytes | None = None  # None for folders and links
+    link: str = ""
+
+
 def from_disk(
     disk: Path, out: Path, selection: Selection, *, cache: Cache, apt: Apt, suite: str
 ) -> list[apkdb.Installed]:
@@ -83,27 +94,18 @@ def reduce(root: Path, out: Path, selection: Selection) -> list[apkdb.Installed]
     members = {entry.path: _owned(root, entry, selection) for package in kept for entry in package.entries}
     members |= dict(_links(root, members))
     members |= dict(_apk_files(root, kept, selection))
-    _write(out, members)
+    write(out, members)
     return kept
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Member:
-    mode: int
-    uid: int = 0
-    gid: int = 0
-    content: bytes | None = None  # None for folders and links
-    link: str = ""
-
-
-def _owned(root: Path, entry: apkdb.Entry, selection: Selection) -> _Member:
+def _owned(root: Path, entry: apkdb.Entry, selection: Selection) -> Member:
     path = root / entry.path
     if entry.folder:
-        return _Member(mode=entry.mode, uid=entry.uid, gid=entry.gid)
+        return Member(mode=entry.mode, uid=entry.uid, gid=entry.gid)
     if path.is_symlink():
-        return _Member(mode=0o777, link=str(path.readlink()))
+        return Member(mode=0o777, link=str(path.readlink()))
     content = _content(path, entry, selection)
-    return _Member(mode=entry.mode, uid=entry.uid, gid=entry.gid, content=content)
+    return Member(mode=entry.mode, uid=entry.uid, gid=entry.gid, content=content)
 
 
 def _content(path: Path, entry: apkdb.Entry, selection: Selection) -> bytes:
@@ -124,35 +126,35 @@ def _content(path: Path, entry: apkdb.Entry, selection: Selection) -> bytes:
     return content
 
 
-def _links(root: Path, members: Mapping[str, _Member]) -> Iterator[tuple[str, _Member]]:
+def _links(root: Path, members: Mapping[str, Member]) -> Iterator[tuple[str, Member]]:
     """Busybox's applets: its trigger made them, no package owns them."""
     for folder in ("bin", "sbin", "usr/bin", "usr/sbin"):
         for path in sorted((root / folder).iterdir()):
             name = f"{folder}/{path.name}"
             if name not in members and path.is_symlink() and str(path.readlink()) == _BUSYBOX:
-                yield name, _Member(mode=0o777, link=_BUSYBOX)
+                yield name, Member(mode=0o777, link=_BUSYBOX)
 
 
-def _apk_files(root: Path, kept: Sequence[apkdb.Installed], selection: Selection) -> Iterator[tuple[str, _Member]]:
+def _apk_files(root: Path, kept: Sequence[apkdb.Installed], selection: Selection) -> Iterator[tuple[str, Member]]:
     for name in _APK_FILES:
-        yield name, _Member(mode=0o644, content=(root / name).read_bytes())
+        yield name, Member(mode=0o644, content=(root / name).read_bytes())
     yield (
         "etc/apk/world",
-        _Member(mode=0o644, content="".join(f"{name}\n" for name in selection.world).encode()),
+        Member(mode=0o644, content="".join(f"{name}\n" for name in selection.world).encode()),
     )
     database = root / apkdb.DATABASE
     yield (
         f"{apkdb.DATABASE}/installed",
-        _Member(mode=0o644, content="".join(package.block for package in kept).encode()),
+        Member(mode=0o644, content="".join(package.block for package in kept).encode()),
     )
-    yield f"{apkdb.DATABASE}/lock", _Member(mode=0o600, content=b"")
+    yield f"{apkdb.DATABASE}/lock", Member(mode=0o600, content=b"")
     sums = {package.checksum for package in kept}
     triggers = (database / "triggers").read_text().splitlines(keepends=True)
     lines = "".join(line for line in triggers if line.split()[0] in sums)
-    yield f"{apkdb.DATABASE}/triggers", _Member(mode=0o644, content=lines.encode())
+    yield f"{apkdb.DATABASE}/triggers", Member(mode=0o644, content=lines.encode())
     for name in ("scripts.tar", "scripts.tar.gz"):  # apk 2 and apk 3
         if (database / name).exists():
-            yield f"{apkdb.DATABASE}/{name}", _Member(mode=0o644, content=_scripts(database / name, kept))
+            yield f"{apkdb.DATABASE}/{name}", Member(mode=0o644, content=_scripts(database / name, kept))
 
 
 def _scripts(path: Path, kept: Sequence[apkdb.Installed]) -> bytes:
@@ -169,11 +171,12 @@ def _scripts(path: Path, kept: Sequence[apkdb.Installed]) -> bytes:
     return gzip.compress(plain, mtime=0) if path.suffix == ".gz" else plain
 
 
-def _write(out: Path, members: Mapping[str, _Member]) -> None:
+def write(out: Path, members: Mapping[str, Member]) -> None:
+    """Write a root file system (members by path, parents added) to `out` (.tar.gz), deterministically."""
     complete = dict(members)
     for name in members:
         for parent in list(PurePosixPath(name).parents)[:-1]:
-            complete.setdefault(str(parent), _Member(mode=0o755))
+            complete.setdefault(str(parent), Member(mode=0o755))
     compressor = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -182,7 +185,7 @@ def _write(out: Path, members: Mapping[str, _Member]) -> None:
     out.write_bytes(compressor.compress(buffer.getvalue()) + compressor.flush())
 
 
-def _tar_member(name: str, member: _Member) -> tuple[tarfile.TarInfo, io.BytesIO | None]:
+def _tar_member(name: str, member: Member) -> tuple[tarfile.TarInfo, io.BytesIO | None]:
     info = tarfile.TarInfo(f"./{name}")
     info.mode, info.uid, info.gid, info.mtime = member.mode, member.uid, member.gid, EPOCH
     if member.link:

@@ -24,13 +24,13 @@ _LAYOUT = 1  # bump when what lies under a packed product's folder changes
 class Request:
     """What to make: apk's architectures, policies, series of CPython, (unless empty) only some recipes.
 
-    A series that Debian does not have just now is an error only if `pythons_required`.
+    A series that Debian does not have just now is an error only if it is in `pythons_required`.
     """
 
     architectures: tuple[str, ...]
     policies: tuple[str, ...]
     pythons: tuple[str, ...]
-    pythons_required: bool
+    pythons_required: tuple[str, ...]
     only: tuple[str, ...]
     refresh: bool
 
@@ -120,7 +120,7 @@ class Stocker:
     def _jobs(self, request: Request, workshops: Sequence[_Workshop]) -> Iterator[tuple[str, Job]]:
         yield "registry", Job(run=self._unpack_registry)
         for series in request.pythons:
-            yield f"CPython {series}", Job(run=partial(self._fetch, series, request.pythons_required))
+            yield f"CPython {series}", Job(run=partial(self._fetch, series, series in request.pythons_required))
         for name in request.architectures:
             for source in self._required_bases(name, request.policies):
                 yield f"base {source.version} {name}", Job(run=partial(self._bases.base, source))

@@ -1,0 +1,25 @@
+"""The checks, by group. Importing this package registers all of them, in the order of the table."""
+
+from musllinux.smoke.checks import (  # isort: skip - the order is the table's
+    identity,
+    contents,
+    interpreters,
+    toolchain,
+    floor,
+    wheels,
+    trials,
+    packages,
+    clients,
+)
+
+__all__ = [
+    "clients",
+    "contents",
+    "floor",
+    "identity",
+    "interpreters",
+    "packages",
+    "toolchain",
+    "trials",
+    "wheels",
+]

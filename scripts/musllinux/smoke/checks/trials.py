@@ -1,0 +1,54 @@
+"""What was built runs where the policy's tag says: on pristine Alpine bases, the floor's own first."""
+
+from musllinux.model import Image, Interpreter
+from musllinux.smoke import trial
+from musllinux.smoke.checks import floor, wheels
+from musllinux.smoke.context import Context
+from musllinux.smoke.registry import LeftOut, check
+
+GROUP = "trials"
+BEFORE = [floor.GROUP, wheels.GROUP]
+SAMPLES = ("c", "cxx")
+
+
+@check(GROUP, "the fallback runs on the floor's own system", after=BEFORE)
+def fallback(context: Context) -> str:
+    release = context.image.policy.trials[0]
+    trial.require_base(context, release)
+    program = f"{floor.FALLBACK}-configure/fallback"
+    if context.run("test", "-x", program, check=False).code:
+        raise LeftOut(f"it was not built, see group {floor.GROUP!r}")
+    place = trial.trial(context, release)
+    place.put({"smoke/fallback": context.main.get(program)})
+    return place.run("sh", "-c", "chmod +x /smoke/fallback && /smoke/fallback", log=context.log).last
+
+
+def _trials(image: Image) -> list[tuple[str, tuple[str, Interpreter]]]:
+    return [
+        (f"Alpine {release}, {python.tag}", (release, python))
+        for release in image.policy.trials
+        for python in image.interpreters
+    ]
+
+
+@check(GROUP, "both wheels install and run", each=_trials, after=BEFORE, weight=5)
+def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
+    release, python = subject
+    trial.require_base(context, release)
+    names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in SAMPLES]
+    paths = {name: context.work / name for name in names}
+    absent = [name for name, path in paths.items() if not path.exists()]
+    if absent:
+        raise LeftOut(f"{', '.join(absent)}: not made, see group {wheels.GROUP!r}")
+    place = trial.trial(context, release)
+    folder = f"smoke/{python.tag}"
+    place.put({f"{folder}/{name}": path for name, path in paths.items()})
+    install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--root-user-action=ignore"]
+    install += ["--disable-pip-version-check", f"--target=/{folder}/site"]
+    trial.python(context, place, python.tag, *install, *(f"/{folder}/{name}" for name in names))
+    said = [
+        trial.python(context, place, python.tag, "-m", module, PYTHONPATH=f"/{folder}/site")
+        for module in ("smoke_c", "smoke_cxx")
+    ]
+    musl = place.run("sh", "-c", "/lib/ld-musl-*.so.1 2>&1 | grep Version", log=context.log, check=False).last
+    return f"musl {musl.rpartition(' ')[2]}: {said[1].removeprefix('smoke_cxx ok on ')}"

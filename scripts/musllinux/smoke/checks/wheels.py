@@ -1,0 +1,82 @@
+"""Wheels as a project makes them: built, repaired, tagged, audited, and run where the tag says they run."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from musllinux.model import Interpreter, ordinal
+from musllinux.smoke.context import HOME, Context
+from musllinux.smoke.registry import check, interpreters, require, same
+
+GROUP = "wheels"
+
+
+def _stem(tag: str, sample: str) -> str:
+    return f"{HOME}/made/{tag}/{sample}"
+
+
+def _make(context: Context, python: Interpreter, sample: str, options: str = "") -> Path:
+    """Build and repair a sample project with an interpreter; the wheel, on this machine.
+
+    Also checks its tag, the audit's verdict, and that it runs in the image itself.
+    """
+    folder = _stem(python.tag, sample)
+    script = (
+        'rm -rf "$1"; mkdir -p "$1"; cp -r "/smoke/wheels/$2" "$1/project"; cd "$1"; '
+        f'export PATH="/opt/python/{python.tag}/bin:$PATH" PIP_NO_INDEX=1 PYTHONDONTWRITEBYTECODE=1; '
+        f"python -m build --wheel {options} --outdir built project; auditwheel repair -w repaired built/*.whl; "
+        "ls repaired"
+    )
+    name = context.bash(script, folder, sample).last
+    wanted = f"smoke_{sample.removesuffix('_ext')}-1.0-{python.tag}-{context.image.plat}.whl"
+    same("the repaired wheel", name, wanted)
+    path = context.work / name
+    path.write_bytes(context.main.get(f"{folder}/repaired/{name}"))
+    return path
+
+
+def _audited(context: Context, python: Interpreter, wheel: Path, sample: str) -> str:
+    """What `muslabi` in the image says: no objection, and no musl newer than the policy's floor."""
+    path = f"{_stem(python.tag, sample)}/repaired/{wheel.name}"
+    said = context.run("muslabi", "--json", path, check=False)
+    require(said.code == 0, f"muslabi objects:\n{context.run('muslabi', path, check=False).out}{said.err}")
+    report = json.loads(said.out)["reports"][0]
+    same("the policy it holds the wheel to", report["policies"], [context.image.policy.name])
+    floor = ordinal(context.image.policy.floor)
+    require(report["needs_musl"], f"muslabi finds no musl that it runs on: {report['because']}")
+    require(ordinal(report["needs_musl"]) <= floor, f"it needs musl {report['needs_musl']}: {report['because']}")
+    same("the mark of the stand-in", report["standin"], not context.image.supply.publishable)
+    return str(report["needs_musl"])
+
+
+def _tried(context: Context, tag: str, sample: str, wheel: Path) -> str:
+    """Install and run it in the image, outside of the project's folder."""
+    module = f"smoke_{sample.removesuffix('_ext')}"
+    script = (
+        'cd "$1"; "$2" -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore '
+        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m "$4"'
+    )
+    return context.bash(script, _stem(tag, sample), f"/opt/python/{tag}/bin/python", wheel.name, module).last
+
+
+def _grafted(wheel: Path) -> list[str]:
+    """The libraries that auditwheel put into the wheel, by the name before its hash."""
+    with zipfile.ZipFile(wheel) as archive:
+        files = [name.rpartition("/")[2] for name in archive.namelist() if ".libs/" in name]
+    return sorted(name.partition("-")[0] for name in files if name)
+
+
+@check(GROUP, "C: built in isolation, repaired, tagged, audited, run", each=interpreters, weight=8)
+def c(context: Context, python: Interpreter) -> str:
+    wheel = _make(context, python, "c_ext")
+    same("libraries put into it", _grafted(wheel), [])
+    musl = _audited(context, python, wheel, "c_ext")
+    return f"from musl {musl} on: {_tried(context, python.tag, 'c_ext', wheel)}"
+
+
+@check(GROUP, "C++: likewise, with libstdc++ put into it", each=interpreters, weight=9)
+def cxx(context: Context, python: Interpreter) -> str:
+    wheel = _make(context, python, "cxx_ext", "--no-isolation")
+    same("libraries put into it", _grafted(wheel), ["libgcc_s", "libstdc++"])
+    musl = _audited(context, python, wheel, "cxx_ext")
+    return f"from musl {musl} on: {_tried(context, python.tag, 'cxx_ext', wheel)}"

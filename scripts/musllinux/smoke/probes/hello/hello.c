@@ -1,0 +1,6 @@
+#include <zlib.h>
+
+const char *hello(void)
+{
+	return zlibVersion();
+}

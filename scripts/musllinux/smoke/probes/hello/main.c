@@ -1,0 +1,8 @@
+#include <stdio.h>
+
+const char *hello(void);
+
+int main(void)
+{
+	return printf("hello, zlib %s\n", hello()) < 0;
+}

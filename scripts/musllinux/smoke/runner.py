@@ -1,0 +1,232 @@
+"""Run the checks of one image: in parallel, each on its own, a failing one hiding no other."""
+
+import datetime as dt
+import os
+import platform
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from musllinux.errors import FactoryError
+from musllinux.model import Image
+from musllinux.smoke.containers import Container, Containers, Engine
+from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
+from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
+from musllinux.smoke.registry import Check, Failed, LeftOut, checks
+
+EMULATION = 12.0  # how much longer than natively qemu-user may take
+# What the host executes without qemu, by the host's machine name (a kernel property: 32-bit x86 on x86_64).
+NATIVE = {"x86_64": {"linux/amd64", "linux/386"}, "aarch64": {"linux/arm64"}, "i686": {"linux/386"}}
+
+
+class Progress(Protocol):
+    def started(self, check: Check) -> None: ...
+    def ended(self, check: Check, result: CheckResult) -> None: ...
+
+
+def smoke(image: Image, *, root: Path, work: Path, progress: Progress) -> SmokeRecord:
+    """Try the built image; the log goes to `work`/<id>/smoke.log.
+
+    Raises FactoryError when there is no such image, or it does not even start.
+    """
+    place = work / image.id
+    place.mkdir(parents=True, exist_ok=True)
+    log = Log(place / "smoke.log")
+    engine = Engine()
+    started = time.monotonic()
+    moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    try:
+        facts = inspect(engine, image)
+        with _context(image, facts, engine, root, _emptied(place / "smoke")) as context:
+            results = run_all(checks(image), context, log, progress)
+    finally:
+        engine.close()
+        log.close()
+    return SmokeRecord(
+        id=image.id,
+        image=facts.id,
+        suite=suite(image, root),
+        source=image.supply.name,
+        started=moment,
+        seconds=round(time.monotonic() - started, 1),
+        machine=machine(image),
+        interpreters=tuple(one.tag for one in image.interpreters),
+        checks=tuple(results),
+    )
+
+
+def run_all(
+    found: Sequence[Check], context: Context, log: "Log", progress: Progress, workers: int = 0
+) -> list[CheckResult]:
+    """Every check's result, in the order given."""
+    results: dict[int, CheckResult] = {}
+    pending = dict(sorted(enumerate(found), key=lambda item: -item[1].weight))
+    running: dict[Future[CheckResult], int] = {}
+    with ThreadPoolExecutor(workers or os.cpu_count() or 2) as pool:
+        try:
+            while pending or running:
+                for number in _ready(pending, running, found):
+                    one = pending.pop(number)
+                    running[pool.submit(_run, one, context, log, progress)] = number
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    results[running.pop(future)] = future.result()
+        except BaseException:
+            context.containers.close()  # what the workers wait for ends with its container
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [results[number] for number in range(len(found))]
+
+
+def _ready(
+    pending: Mapping[int, Check], running: Mapping[Future[CheckResult], int], found: Sequence[Check]
+) -> list[int]:
+    busy = {pending[n].group for n in pending} | {found[n].group for n in running.values()}
+    return [n for n, one in pending.items() if not one.after & busy]
+
+
+def _run(one: Check, context: Context, log: "Log", progress: Progress) -> CheckResult:
+    lines: list[str] = []
+    progress.started(one)
+    started = time.monotonic()
+    status, text = _outcome(one, context.to(lines.append), lines.append)
+    result = CheckResult(
+        name=one.name,
+        group=one.group,
+        subject=one.subject,
+        status=status,
+        seconds=round(time.monotonic() - started, 1),
+        detail="" if status == "left-out" else text,
+        reason=text if status == "left-out" else "",
+    )
+    log.write(result, lines)
+    progress.ended(one, result)
+    return result
+
+
+def _outcome(one: Check, context: Context, log: Callable[[str], None]) -> tuple[Status, str]:
+    try:
+        return "ok", one.body(context, *one.arguments) or ""
+    except LeftOut as reason:
+        return "left-out", str(reason)
+    except Failed as problem:
+        return "failed", str(problem)
+    except FactoryError as problem:
+        return "failed", str(problem)
+    except Exception as bug:  # a broken check must not hide the others; its traceback goes to the log
+        log(traceback.format_exc())
+        return "failed", f"the check itself broke: {type(bug).__name__}: {bug}"
+
+
+class Log:
+    """smoke.log: check after check, each whole, in the order in which they end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("w")
+        self._lock = threading.Lock()
+
+    def write(self, result: CheckResult, lines: Sequence[str]) -> None:
+        with self._lock:
+            self._file.write(f"=== {result.group} / {result.title}: {result.status}, {result.seconds} s\n")
+            self._file.writelines(f"{line}\n" for line in [*lines, result.text, ""])
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def inspect(engine: Engine, image: Image) -> Inspected:
+    """Raises FactoryError when the image is not in the engine."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415
+
+    try:
+        attrs = engine.client.images.get(image.tag).attrs
+    except ImageNotFound:
+        raise FactoryError(
+            f"{image.id}: no image {image.tag} in the engine", hint=f"`musllinux build {image.id}` makes it"
+        ) from None
+    config = attrs["Config"]
+    parts = [attrs["Os"], attrs["Architecture"], attrs.get("Variant")]
+    return Inspected(
+        id=attrs["Id"],
+        platform="/".join(part for part in parts if part),
+        labels=dict(config.get("Labels") or {}),
+        env=dict(entry.partition("=")[::2] for entry in config.get("Env") or []),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        size=int(attrs["Size"]),
+    )
+
+
+def machine(image: Image) -> Machine:
+    uname = platform.uname()
+    return Machine(
+        cpus=os.cpu_count() or 1,
+        system=f"{uname.system} {uname.release} {uname.machine}",
+        engine=_engine_version(),
+        emulated=emulated(image),
+    )
+
+
+def emulated(image: Image) -> bool:
+    return image.arch.platform not in NATIVE.get(platform.machine(), set())
+
+
+def _emptied(folder: Path) -> Path:
+    """An earlier run's wheels must not be tried in place of this one's."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _engine_version() -> str:
+    from musllinux.engine import connect  # noqa: PLC0415
+
+    client = connect()
+    try:
+        return f"Docker {client.version()['Version']}"
+    finally:
+        client.close()
+
+
+@contextmanager
+def _context(image: Image, facts: Inspected, engine: Engine, root: Path, work: Path) -> Iterator[Context]:
+    slow = EMULATION if emulated(image) else 1.0
+    containers = Containers(engine, slow)
+    try:
+        main = _first(image, facts, containers, root)
+        yield Context(
+            image=image,
+            facts=facts,
+            root=root,
+            work=work,
+            containers=containers,
+            main=main,
+            shared=Shared(),
+            log=lambda _: None,
+        )
+    finally:
+        containers.close()
+
+
+def _first(image: Image, facts: Inspected, containers: Containers, root: Path) -> Container:
+    """The container that most checks share, with the probes and samples in it."""
+    from docker.errors import APIError  # noqa: PLC0415
+
+    home = HOME.strip("/")
+    try:
+        main = containers.start(facts.id, image.arch.platform, entry=facts.entrypoint)
+        main.put({f"{home}/probes": PROBES, f"{home}/wheels": root / "tests" / "wheels"})
+        main.run("true", log=lambda _: None)
+    except (APIError, Failed) as error:
+        text = getattr(error, "explanation", None) or str(error)
+        hint = "`musllinux doctor` looks for missing emulation" if containers.slow > 1 else "see its build log"
+        raise FactoryError(f"{image.id}: a container of it does not start: {text}", hint=hint) from error
+    return main

@@ -1,0 +1,84 @@
+"""Pristine Alpine bases with the image's interpreters beside them: where finished wheels are tried.
+
+The base is Alpine's own, untouched but for two additions: /opt of the image (a volume), and below /smoke/lib the
+libraries that the interpreters link. libc, libstdc++ and libgcc_s are never among those: what a wheel needs of them is
+what is being tried.
+"""
+
+import re
+
+from musllinux.smoke.containers import Container
+from musllinux.smoke.context import HOME, Context
+from musllinux.smoke.registry import LeftOut, require
+
+LIBRARIES = f"{HOME}/lib"
+FOLDERS = ("/lib", "/usr/lib", "/usr/local/lib")
+NEVER = re.compile(r"^(libc\.|ld-|libstdc\+\+|libgcc_s)")
+_NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
+
+
+def require_base(context: Context, release: str) -> None:
+    """Raise LeftOut unless the image's supply has the pristine base of `release`."""
+    if release not in context.image.trials:
+        raise LeftOut(f"source {context.image.supply.name!r} has no pristine base of Alpine {release}")
+
+
+def trial(context: Context, release: str) -> Container:
+    """The running container of that base, made once; commands there go without an entrypoint."""
+    return context.shared.get(f"trial {release}", lambda: _make(context, release))
+
+
+def _make(context: Context, release: str) -> Container:
+    volume = context.shared.get("interpreters' volume", lambda: _volume(context))
+    container = context.containers.start(
+        context.image.trials[release].reference, context.image.arch.platform, volumes={volume: "/opt:ro"}
+    )
+    libraries = context.shared.get("interpreters' libraries", lambda: _libraries(context))
+    container.run("mkdir", "-p", LIBRARIES, log=context.log)
+    container.put_tar(libraries, LIBRARIES)
+    return container
+
+
+def _volume(context: Context) -> str:
+    """A volume with the image's /opt: the engine copies it when a container with the empty volume is made."""
+    volume = context.containers.volume("opt")
+    source = context.containers.create(
+        context.facts.id, ["true"], context.image.arch.platform, volumes={volume: "/opt"}, keep=True
+    )
+    source.remove()
+    return volume
+
+
+def _libraries(context: Context) -> bytes:
+    """A tar of every library that the interpreters' files need, directly or not, links followed."""
+    folders = " ".join(one.prefix for one in context.image.interpreters)
+    files = f"find {folders} -type f -name '*.so*'; "
+    files += "; ".join(f"echo {one.prefix}/bin/{one.executable}" for one in context.image.interpreters)
+    pending = needed(context.bash(f"{{ {files}; }} | xargs readelf -dW").out)
+    found: dict[str, str] = {}
+    while pending:
+        paths = _locate(context, pending)
+        found.update(paths)
+        said = context.run("readelf", "-dW", *paths.values()).out if paths else ""
+        pending = needed(said) - set(found)
+    require(found, "the interpreters need no library at all, which cannot be")
+    return context.main.archive_of(found.values(), log=context.log)
+
+
+def needed(readelf: str) -> set[str]:
+    """The libraries that `readelf -d` names, less those that a wheel must find or bring itself."""
+    return {name for name in _NEEDED.findall(readelf) if not NEVER.match(name)}
+
+
+def _locate(context: Context, names: set[str]) -> dict[str, str]:
+    folders = " ".join(FOLDERS)
+    script = f'for n; do for d in {folders}; do if [ -e "$d/$n" ]; then echo "$n $d/$n"; break; fi; done; done'
+    lines = context.bash(script, *sorted(names)).out.splitlines()
+    return {name: path for name, _, path in (line.partition(" ") for line in lines)}
+
+
+def python(context: Context, place: Container, tag: str, *argv: str, **env: str) -> str:
+    """Run the transplanted interpreter; its last line."""
+    program = f"/opt/python/{tag}/bin/python"
+    variables = {"LD_LIBRARY_PATH": LIBRARIES, "HOME": HOME, **env}
+    return place.run(program, "-B", *argv, log=context.log, env=variables).last

@@ -1,0 +1,1 @@
+"""An extension in C: threads, time, stat, environment."""

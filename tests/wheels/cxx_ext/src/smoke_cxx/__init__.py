@@ -1,0 +1,1 @@
+"""An extension in C++: exceptions, streams, threads, std::filesystem; needs libstdc++."""

@@ -246,8 +246,8 @@ def command(args: Namespace) -> int:
     source = sources.choose(settings, matrix, sources.say)
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
-    supply = sources.ready(settings, matrix, source, sources.say)
-    images = resolve(matrix, supply, settings.selection)
+    supply, selection = sources.ready(settings, matrix, source, sources.say)
+    images = resolve(matrix, supply, selection)
     shop = Workshop(
         root=settings.root,
         work=settings.work,

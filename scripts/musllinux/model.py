@@ -43,7 +43,7 @@ class Supply:
     python: str  # <python>/3.14.6/Python-3.14.6.tar.xz
     archives: Mapping[str, Archive]  # by series ("3.14")
     bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
-    lacks: Mapping[str, frozenset[str]]  # by wheel architecture: apk packages that this supply does not have
+    lacks: Mapping[tuple[str, str], frozenset[str]]  # by (policy, wheel architecture): apk packages it does not have
     apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
     network: str = ""  # the build's network mode where it needs one
     content: str = ""  # changes whenever what the mirror serves changes; part of every cache key
@@ -270,7 +270,7 @@ def _known(kind: str, asked: Sequence[str], there: Sequence[str]) -> None:
 
 def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Selection) -> Image:
     section = matrix.policies[policy]
-    lacks = supply.lacks.get(arch, frozenset())
+    lacks = supply.lacks.get((policy, arch), frozenset())
     unavailable = lacks | set(section.without)
     libraries = _libraries(matrix, unavailable)
     runtime = [lib.run for lib in libraries if lib.run]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from musllinux.errors import EXIT_FAILED, EXIT_OK
+from musllinux.errors import EXIT_FAILED, EXIT_OK, UsageError
 from musllinux.model import Selection, select
 from musllinux.schema import Matrix
 from musllinux.settings import Settings, from_args
@@ -26,6 +26,22 @@ class Part:
     policies: tuple[str, ...]
     pythons: tuple[str, ...]
     packages: tuple[str, ...]
+
+
+def rehearsable(matrix: Matrix, selection: Selection) -> tuple[Selection, tuple[str, ...]]:
+    """The selection without the images that the stand-in has no recipes for, and the ids of those.
+
+    Raises UsageError where nothing is left.
+    """
+    pairs = select(matrix, selection)
+    there = [pair for pair in pairs if control.rehearses(pair[0], matrix.architectures[pair[1]].apk)]
+    left_out = tuple(f"{policy}_{arch}" for policy, arch in pairs if (policy, arch) not in there)
+    if not there:
+        raise UsageError(
+            f"the stand-in has no recipes for {', '.join(left_out)}", hint="build from upstream: SOURCES=upstream"
+        )
+    ids = tuple(f"{policy}_{arch}" for policy, arch in there)
+    return Selection(ids=ids, interpreters=selection.interpreters), left_out
 
 
 def part_for(matrix: Matrix, selection: Selection) -> Part:
@@ -74,7 +90,10 @@ def command(args: Namespace) -> int:
 
 def _up(settings: Settings) -> int:
     matrix = settings.matrix()
-    state = up(part_for(matrix, _rehearsable(matrix, settings.selection)), cache(settings), _say)
+    selection, left_out = rehearsable(matrix, settings.selection)
+    if left_out:
+        _say(f"no recipes yet for {', '.join(left_out)}")
+    state = up(part_for(matrix, selection), cache(settings), _say)
     return _show(settings, state)
 
 
@@ -97,17 +116,6 @@ def _status(settings: Settings) -> int:
 
 
 _ACTIONS: dict[str, Callable[[Settings], int]] = {"up": _up, "down": _down, "status": _status}
-
-
-def _rehearsable(matrix: Matrix, selection: Selection) -> Selection:
-    """Without a wish: what is rehearsed by default, the newest policy on the stand-in's own architecture."""
-    if selection.ids or selection.policies or selection.arches:
-        return selection
-    return Selection(
-        policies=(next(iter(matrix.policies)),),
-        arches=(next(iter(matrix.architectures)),),
-        interpreters=selection.interpreters,
-    )
 
 
 def _show(settings: Settings, state: State) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from musllinux import lockfile, rehearsal, supply
-from musllinux.model import Supply
+from musllinux.model import Selection, Supply
 from musllinux.schema import Matrix
 from musllinux.settings import Settings, Source
 
@@ -27,15 +27,18 @@ def choose(settings: Settings, matrix: Matrix, report: Report) -> Source:
     return Source.STANDIN
 
 
-def ready(settings: Settings, matrix: Matrix, source: Source, report: Report) -> Supply:
-    """The supply of a source, with the stand-in brought up where it is the one.
+def ready(settings: Settings, matrix: Matrix, source: Source, report: Report) -> tuple[Supply, Selection]:
+    """The supply of a source, with the stand-in brought up where it is the one, and what of the wish it can serve.
 
     Raises FactoryError or StandinError where it cannot be had.
     """
     if source is Source.UPSTREAM:
-        return supply.upstream(matrix, lockfile.load(settings.lock_file))
-    rehearsal.up(rehearsal.part_for(matrix, settings.selection), rehearsal.cache(settings), report)
-    return present(settings, matrix, source)
+        return present(settings, matrix, source), settings.selection
+    selection, left_out = rehearsal.rehearsable(matrix, settings.selection)
+    if left_out:
+        report(f"the stand-in has no recipes for {', '.join(left_out)}: left out")
+    rehearsal.up(rehearsal.part_for(matrix, selection), rehearsal.cache(settings), report)
+    return present(settings, matrix, source), selection
 
 
 def present(settings: Settings, matrix: Matrix, source: Source) -> Supply:

@@ -66,7 +66,11 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
             for version, a in state["archives"].items()
         },
         bases=_standin_bases(matrix, state),
-        lacks={arch: frozenset(state["lacks"].get(section.apk, ())) for arch, section in matrix.architectures.items()},
+        lacks={
+            (policy, arch): frozenset(state["lacks"].get(f"{policy}/{section.apk}", ()))
+            for policy in matrix.policies
+            for arch, section in matrix.architectures.items()
+        },
         apk_key=state["key"],
         network="host",  # it serves on loopback
         content=_content(state["index"]),

@@ -13,7 +13,7 @@ from standin.apt import Apt
 from standin.archives import Archives, default_series
 from standin.bases import COMPOSED, Base, Bases, find_minirootfs
 from standin.cache import Cache, default_root
-from standin.catalogue import Target, load_data, load_targets
+from standin.catalogue import Target, load_catalogue, load_data, load_targets
 from standin.errors import StandinError
 from standin.registry import Image, Registry, image
 from standin.state import BaseImage, State, load_state
@@ -63,6 +63,11 @@ class Status:
     def running(self) -> bool:
         """Whether everything the state promises can be had."""
         return self.state is not None and self.mirror_running and self.registry_running
+
+
+def rehearses(policy: str, apk_arch: str) -> bool:
+    """Whether there are recipes for images of this policy and architecture."""
+    return len(load_catalogue(policy, apk_arch)) > 0
 
 
 def up(options: Options, report: Report) -> State:
@@ -159,7 +164,7 @@ def _serve(
         archives={each.version: {"file": each.path.name, "sha256": each.sha256} for each in stock.archives},
         without=stock.without,
         index=index,
-        lacks={line.target.apk_arch: _lacks(line, wanted) for line in stock.lines},
+        lacks={f"{line.policy}/{line.target.apk_arch}": _lacks(line, wanted) for line in stock.lines},
     )
 
 

@@ -36,7 +36,8 @@ class State:
 
     `index` has the SHA-256 of each APKINDEX.tar.gz by place ("v3.20/main/x86_64"), `archives` file and
     SHA-256 by CPython version, `without` the series that could not be had and why,
-    `lacks` by apk architecture the packages images ask for that cannot be had.
+    `lacks` by policy and apk architecture
+    ("musllinux_1_2/x86_64") the packages images ask for that cannot be had.
     """
 
     pid: int | None

@@ -117,9 +117,14 @@ def _bare(word: str) -> str:
     return word
 
 
+def link_target(path: Path) -> str:
+    """A symbolic link's target as it stands there; Path.readlink would tidy `./a//b/` to `a/b`."""
+    return os.readlink(path)  # noqa: PTH115
+
+
 def checksum_of(path: Path) -> str:
     """The checksum apk keeps for a file (its content) or a symbolic link (its target)."""
-    content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+    content = os.fsencode(link_target(path)) if path.is_symlink() else path.read_bytes()
     return base64.b64encode(hashlib.sha1(content).digest()).decode()  # noqa: S324 - apk's own
 
 

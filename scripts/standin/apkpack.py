@@ -23,6 +23,7 @@ from typing import IO
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from standin.apkdb import link_target
 from standin.cache import Cache, write_atomically
 from standin.errors import StandinError
 
@@ -266,7 +267,7 @@ def _data_member(path: Path, name: str) -> tarfile.TarInfo:
     elif stat.S_ISLNK(status.st_mode):
         member.type = tarfile.SYMTYPE
         member.mode = 0o777
-        member.linkname = str(path.readlink())
+        member.linkname = link_target(path)
         member.pax_headers = _checksum(hashlib.sha1(os.fsencode(member.linkname)).hexdigest())  # noqa: S324
     elif stat.S_ISREG(status.st_mode):
         member.size = status.st_size

@@ -28,10 +28,10 @@ Report = Callable[[str], None]
 class Options:
     """What `up` is asked for. Empty tuples mean the default.
 
-    `architectures` are apk's names; `only` narrows the packages made now; `pythons` are series ("3.11") besides
-    the default ones (of which those that Debian does not have just now are left out).
-    `wanted` are the packages that images ask for. `refresh` reads Debian's indexes again and rebuilds what
-    has changed there; `accept_newer` takes a CPython that is not pinned where Debian moved on.
+    `architectures` are apk's names; `only` narrows the packages made now; `recipes` is a folder of recipes instead
+    of the package's own; `pythons` are series ("3.11") besides the default ones (of which those that Debian does not
+    have just now are left out); `wanted` are the packages that images ask for. `refresh` reads Debian's indexes again
+    and rebuilds what has changed there; `accept_newer` takes a CPython that is not pinned where Debian moved on.
     """
 
     cache: Path | None = None
@@ -41,6 +41,7 @@ class Options:
     pythons: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     minirootfs: Path | None = None
+    recipes: Path | None = None
     refresh: bool = False
     accept_newer: bool = False
 
@@ -126,6 +127,7 @@ def _stock(options: Options, cache: Cache, key: apkpack.SigningKey, report: Repo
         pythons=tuple(dict.fromkeys([*default_series(), *options.pythons])),
         pythons_required=tuple(name for name in options.pythons if name not in default_series()),
         only=options.only,
+        recipes=options.recipes,
         refresh=options.refresh,
     )
     stocker = Stocker(

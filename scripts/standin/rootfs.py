@@ -103,7 +103,7 @@ def _owned(root: Path, entry: apkdb.Entry, selection: Selection) -> Member:
     if entry.folder:
         return Member(mode=entry.mode, uid=entry.uid, gid=entry.gid)
     if path.is_symlink():
-        return Member(mode=0o777, link=str(path.readlink()))
+        return Member(mode=0o777, link=apkdb.link_target(path))
     content = _content(path, entry, selection)
     return Member(mode=entry.mode, uid=entry.uid, gid=entry.gid, content=content)
 
@@ -131,7 +131,7 @@ def _links(root: Path, members: Mapping[str, Member]) -> Iterator[tuple[str, Mem
     for folder in ("bin", "sbin", "usr/bin", "usr/sbin"):
         for path in sorted((root / folder).iterdir()):
             name = f"{folder}/{path.name}"
-            if name not in members and path.is_symlink() and str(path.readlink()) == _BUSYBOX:
+            if name not in members and path.is_symlink() and apkdb.link_target(path) == _BUSYBOX:
                 yield name, Member(mode=0o777, link=_BUSYBOX)
 
 

@@ -32,6 +32,7 @@ class Request:
     pythons: tuple[str, ...]
     pythons_required: tuple[str, ...]
     only: tuple[str, ...]
+    recipes: Path | None  # a folder instead of the package's own
     refresh: bool
 
 
@@ -98,7 +99,7 @@ class Stocker:
             _Workshop(
                 policy=policy,
                 target=target,
-                catalogue=load_catalogue(policy, target.apk_arch),
+                catalogue=load_catalogue(policy, target.apk_arch, request.recipes),
                 factory=Factory(self._cache, self._apt, target, self._report),
             )
             for policy in request.policies

@@ -13,7 +13,7 @@ from muslabi.database import AlpineRelease, Database, load
 from muslabi.findings import Finding, find
 from muslabi.needs import Needs, every_release, study
 from muslabi.report import FileReport, WheelReport
-from muslabi.scope import GLIBC_LIBRARIES, Scope, is_libc
+from muslabi.scope import Scope, is_libc
 from muslabi.stableabi import rule_stable_abi
 from muslabi.tags import policy_minor
 from muslabi.terms import Promise, Terms, from_release, promise
@@ -133,7 +133,7 @@ def _sound(studied: _Study) -> bool:
 
 def _libc(member: Member) -> str:
     elf = member.elf
-    if any(name in GLIBC_LIBRARIES for name in elf.needed) or any(v.startswith("GLIBC_") for _, v in elf.versions):
+    if rules.glibc_signs(member):
         return "glibc"
     if any(map(is_libc, elf.needed)) or (elf.kind == "shared" and elf.required):
         return "musl"

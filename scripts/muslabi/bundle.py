@@ -62,13 +62,14 @@ def installed_path(name: str) -> str:
 
 def _member(name: str, path: str, data: bytes, aliases: tuple[str, ...] = ()) -> Member:
     """Raises ElfError."""
+    elf = read_elf(data)
     return Member(
         name=name,
         path=path,
-        elf=read_elf(data),
+        elf=elf,
         size=len(data),
-        found=libraries.scan(data),
-        libc_inside=libraries.libc_inside(data),
+        found=libraries.scan(data, elf),
+        libc_inside=libraries.libc_inside(data, elf),
         aliases=aliases,
     )
 

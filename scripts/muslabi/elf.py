@@ -33,7 +33,7 @@ _CLASS64, _MSB, _WORD = 2, 2, 4
 _SMALLEST = 52  # bytes of a 32-bit ELF header
 _GNU_HASH_HEAD = 16  # bytes before the Bloom filter
 _ET_EXEC, _ET_DYN = 2, 3
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PF_X = 1, 2, 3, 1
 _DT_NEEDED, _DT_PLTRELSZ, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ = 1, 2, 4, 5, 6, 7, 8
 _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_REL, _DT_RELSZ, _DT_PLTREL, _DT_JMPREL = 10, 14, 15, 17, 18, 20, 23
 _DT_RUNPATH, _DT_FLAGS, _DT_RELR = 29, 30, 36
@@ -84,6 +84,8 @@ class Elf:
     defined: frozenset[str]  # what a lookup by another file would find
     versions: frozenset[tuple[str, str]]  # (library, symbol version) of DT_VERNEED
     features: frozenset[str]  # relr, ifunc, tlsdesc, static-tls, empty-load
+    data: tuple[tuple[int, int], ...]  # parts of the file (start, end) that are not pure machine code
+    loaded_to: int  # file offset after the last byte that gets loaded
     initial_exec: frozenset[str]  # symbols of initial-exec TLS relocations; "" is one of the file's own
 
     @property
@@ -110,6 +112,7 @@ class _Segment(NamedTuple):
     address: int
     filesz: int
     memsz: int
+    flags: int
 
 
 class _Symbol(NamedTuple):
@@ -190,9 +193,9 @@ class _Reader:
         for number in range(self._phnum):
             raw = self._unpack(form, self._phoff + number * form.size, f"program header {number}")
             if self.layout.wide:
-                yield _Segment(raw[0], raw[2], raw[3], raw[5], raw[6])
+                yield _Segment(raw[0], raw[2], raw[3], raw[5], raw[6], raw[1])
             else:
-                yield _Segment(raw[0], raw[1], raw[2], raw[4], raw[5])
+                yield _Segment(raw[0], raw[1], raw[2], raw[4], raw[5], raw[6])
 
     def dynsym_section(self, address: int) -> int:
         """Bytes of the section that section headers give for the symbol table at `address`; 0 without."""
@@ -434,6 +437,18 @@ def _interpreter(reader: _Reader) -> str | None:
     return None
 
 
+def _data_ranges(reader: _Reader) -> tuple[tuple[int, int], ...]:
+    """The file less its segments of code. One that starts the file holds read-only data as well."""
+    size = len(reader.data)
+    ranges = []
+    start = 0
+    for segment in sorted(reader.loads, key=lambda one: one.offset):
+        if segment.flags & _PF_X and segment.offset and segment.offset >= start:
+            ranges.append((start, min(segment.offset, size)))
+            start = min(segment.offset + segment.filesz, size)
+    return (*ranges, (start, size))
+
+
 _UNKNOWN = Machine("", 0, 0, False, 4, frozenset(), frozenset(), frozenset(), 0, 1, "")
 
 
@@ -464,5 +479,7 @@ def read(data: bytes) -> Elf:
         defined=frozenset(names.defined - {""}),
         versions=_versions(dynamic),
         features=_features(reader, dynamic, {kind for _, kind in split}, machine, names.ifunc),
+        data=_data_ranges(reader),
+        loaded_to=max((s.offset + s.filesz for s in reader.loads), default=0),
         initial_exec=frozenset(names.by_index.get(index, "") for index in tpoff),
     )

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from muslabi.findings import ERROR, WARNING, Finding
+from muslabi.findings import ERROR, WARNING, Finding, some
 
 FORMAT = 1
 PASS, WARN, FAIL, SKIP = "pass", "warn", "fail", "skip"
@@ -121,17 +121,21 @@ def printable(text: str) -> str:
 def _lines(report: WheelReport) -> list[str]:
     lines = [f"{report.verdict.upper():4}  {report.source}"]
     lines += [f"      {line}" for line in _summary(report)]
-    # One remedy stands for all findings of its code: a wheel may have the same in fifty files.
+    # What is said of many files is said once, and each remedy once: a wheel may repeat one in fifty files.
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for finding in report.findings:
+        key = (finding.severity, finding.message, finding.code, finding.remedy)
+        groups.setdefault(key, []).append(finding.file)
     told: set[str] = set()
-    for finding in report.findings[:MOST_SHOWN]:
-        where = f"{finding.file}: " if finding.file else ""
-        lines.append(f"  {finding.severity}: {where}{finding.message} [{finding.code}]")
-        if finding.remedy and finding.remedy not in told:
-            told.add(finding.remedy)
-            lines.append(f"      remedy: {finding.remedy}")
-    more = len(report.findings) - MOST_SHOWN
-    if more > 0:
-        lines.append(f"  ... and {more} more findings (all with --json)")
+    for severity, message, code, remedy in list(groups)[:MOST_SHOWN]:
+        files = tuple(file for file in groups[severity, message, code, remedy] if file)
+        where = f"{some(files, 4)}: " if files else ""
+        lines.append(f"  {severity}: {where}{message} [{code}]")
+        if remedy and remedy not in told:
+            told.add(remedy)
+            lines.append(f"      remedy: {remedy}")
+    if len(groups) > MOST_SHOWN:
+        lines.append(f"  ... and {len(groups) - MOST_SHOWN} more findings (all with --json)")
     if report.ignored:
         lines.append(f"  {len(report.ignored)} findings ignored, as asked")
     return lines

@@ -158,14 +158,23 @@ def rule_libraries(needs: Needs, bundle: Bundle, scope: Scope) -> Iterator[Findi
         yield find("unreachable-library", member.name, f"needs {some(lost)}", symbols=lost)
 
 
+def glibc_signs(member: Member) -> tuple[str, ...]:
+    """What shows a file linked against glibc: its libraries, and the newest of its versions.
+
+    Versions of other libraries prove nothing: libgcc_s calls some of its own symbols GLIBC_2.0.
+    """
+    needed = [name for name in member.elf.needed if name in GLIBC_LIBRARIES]
+    versions = {version for library, version in member.elf.versions if library in GLIBC_LIBRARIES}
+    return (*needed, *sorted(versions)[-1:])
+
+
 def rule_libc(needs: Needs, database: Database, promise: Promise, bundle: Bundle) -> Iterator[Finding]:
     """glibc, a foreign loader, or a libc inside a library."""
     elf, name = needs.member.elf, needs.member.name
-    signs = [one for one in elf.needed if one in GLIBC_LIBRARIES]
-    signs += sorted({version for _, version in elf.versions if version.startswith("GLIBC_")})[-1:]
+    signs = glibc_signs(needs.member)
     held = bool(promise.policies or promise.systems or bundle.wheel is None)
     if signs and held:
-        yield find("glibc-linked", name, f"is linked against glibc ({some(tuple(signs))})")
+        yield find("glibc-linked", name, f"is linked against glibc ({some(signs)})")
     elif elf.interpreter and elf.interpreter != f"/lib/{database.arches[needs.arch].loader}":
         yield find("wrong-loader", name, f"asks for the loader {elf.interpreter!r}")
     inside = needs.member.libc_inside

@@ -3,8 +3,8 @@
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,9 +140,7 @@ def find_client(path: str | None = None) -> Client:
         best = usable[0]
         return Client(path=best.path, version=best.version, buildx=best.buildx, reason=best.verdict)
     if not found:
-        raise EngineError(
-            "no docker command on PATH", hint="`make setup` installs one; Debian's package is docker.io"
-        )
+        raise EngineError("no docker command on PATH", hint="`make setup` installs one; Debian's package is docker.io")
     seen = "; ".join(f"{c.path}: {c.verdict}" for c in found)
     raise EngineError(f"no docker command that can use BuildKit ({seen})", hint=_GET_BUILDX)
 
@@ -179,6 +177,23 @@ def connect(timeout: int = 60) -> "docker.DockerClient":
     return client
 
 
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Inside, an engine that fails or goes away is an EngineError about `what`. "Not found" passes through."""
+    from docker.errors import DockerException, NotFound  # noqa: PLC0415
+    from requests import RequestException  # noqa: PLC0415 - the SDK lets these through
+
+    try:
+        yield
+    except NotFound:
+        raise
+    except (DockerException, RequestException) as error:
+        said = getattr(error, "explanation", None) or str(error)
+        raise EngineError(
+            f"the container engine fails, asked {what}: {said}", hint="`musllinux doctor` looks closer"
+        ) from error
+
+
 def image_facts(reference: str, client: "docker.DockerClient | None" = None) -> ImageFacts | None:
     """What the engine says of `reference`, or None where it has no such image."""
     if client is None:
@@ -187,7 +202,8 @@ def image_facts(reference: str, client: "docker.DockerClient | None" = None) -> 
     from docker.errors import ImageNotFound  # noqa: PLC0415
 
     try:
-        attrs = client.images.get(reference).attrs
+        with asking(f"about {reference}"):
+            attrs = client.images.get(reference).attrs
     except ImageNotFound:
         return None
     config = attrs.get("Config") or {}
@@ -262,14 +278,10 @@ def _check(version: Mapping[str, object]) -> None:
     said = str(version.get("Version", ""))
     components = version.get("Components") or []
     names = (
-        [str(c.get("Name", "")) for c in components if isinstance(c, Mapping)]
-        if isinstance(components, list)
-        else []
+        [str(c.get("Name", "")) for c in components if isinstance(c, Mapping)] if isinstance(components, list) else []
     )
     if any("podman" in name.lower() for name in names):
-        raise EngineError(
-            "the engine is Podman, which has no BuildKit", hint="install Docker's engine (docker.io)"
-        )
+        raise EngineError("the engine is Podman, which has no BuildKit", hint="install Docker's engine (docker.io)")
     if version.get("Os", "linux") != "linux":
         raise EngineError(f"the engine runs {version['Os']} containers", hint="switch it to Linux containers")
     if _version(said) < OLDEST_ENGINE:

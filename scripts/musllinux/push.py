@@ -221,7 +221,7 @@ def _push_all(line: Line, candidates: Sequence[Candidate]) -> tuple[list[Pushed]
     failed: list[tuple[str, FactoryError]] = []
     for candidate in candidates:
         try:
-            with line.board.step(candidate.id, "push"):
+            with line.board.step(candidate.id, "push"), engine.asking(f"to push {candidate.id}"):
                 result = push(line, candidate)
         except FactoryError as error:
             failed.append((candidate.id, error))

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,8 @@ def credentials(host: str) -> Credentials:
     from docker import auth, errors  # noqa: PLC0415
 
     try:
-        found: Mapping[str, Any] = auth.load_config().resolve_authconfig(host) or {}
+        with warnings.catch_warnings(action="ignore"):  # an absent helper warns first, then fails
+            found: Mapping[str, Any] = auth.load_config().resolve_authconfig(host) or {}
     except (errors.DockerException, OSError) as error:
         raise RegistryError(
             f"docker's credentials for {host} cannot be read: {error}", hint=f"`docker login {host}` writes them anew"

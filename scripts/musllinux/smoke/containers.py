@@ -316,7 +316,7 @@ def note(log: Log, shown: str, result: Result) -> None:
 
 
 def failure(shown: str, result: Result) -> str:
-    lines = (result.out + result.err).rstrip().splitlines()[-SHOWN:]
+    lines = [line for text in (result.out, result.err) for line in text.rstrip().splitlines()][-SHOWN:]
     return "\n".join([f"exit code {result.code}: {_short(shown)}", *(f"  {line}" for line in lines)])
 
 

@@ -7,6 +7,7 @@ what is being tried.
 
 import re
 
+from musllinux.model import Base, Image
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import HOME, Context
 from musllinux.smoke.registry import LeftOut, require
@@ -17,22 +18,39 @@ NEVER = re.compile(r"^(libc\.|ld-|libstdc\+\+|libgcc_s)")
 _NEEDED = re.compile(r"\(NEEDED\).*\[(.+)\]")
 
 
-def require_base(context: Context, release: str) -> None:
-    """Raise LeftOut unless the image's supply has the pristine base of `release`."""
-    if release not in context.image.trials:
-        raise LeftOut(f"source {context.image.supply.name!r} has no pristine base of Alpine {release}")
+def systems(image: Image) -> dict[str, Base | None]:
+    """The pristine systems to try on, by name, oldest promise first; None for those that this supply does not have.
+
+    The policy's releases; a base made with the floor's own musl, where the supply has no release of that age; and the
+    image's own base, if it is none of these.
+    """
+    found = {f"Alpine {release}": image.trials.get(release) for release in image.policy.trials}
+    if image.policy.floor in image.trials:
+        found = {f"musl {image.policy.floor}": image.trials[image.policy.floor], **found}
+    if image.base.release not in image.policy.trials:
+        found[f"Alpine {image.base.release}"] = image.base
+    return found
 
 
-def trial(context: Context, release: str) -> Container:
-    """The running container of that base, made once; commands there go without an entrypoint."""
-    return context.shared.get(f"trial {release}", lambda: _make(context, release))
+def floor_system(image: Image) -> str:
+    """The name of the system whose musl is the policy's floor: a base made with it, else the policy's first release."""
+    return next(iter(systems(image)))
 
 
-def _make(context: Context, release: str) -> Container:
+def trial(context: Context, system: str) -> Container:
+    """The running container of that system, made once; commands there go without an entrypoint.
+
+    Raises LeftOut where the image's supply does not have it.
+    """
+    base = systems(context.image)[system]
+    if base is None:
+        raise LeftOut(f"source {context.image.supply.name!r} has no pristine base of {system}")
+    return context.shared.get(f"trial {system}", lambda: _make(context, base))
+
+
+def _make(context: Context, base: Base) -> Container:
     volume = context.shared.get("interpreters' volume", lambda: _volume(context))
-    container = context.containers.start(
-        context.image.trials[release].reference, context.image.arch.platform, volumes={volume: "/opt:ro"}
-    )
+    container = context.containers.start(base.reference, context.image.arch.platform, volumes={volume: "/opt:ro"})
     libraries = context.shared.get("interpreters' libraries", lambda: _libraries(context))
     container.run("mkdir", "-p", LIBRARIES, log=context.log)
     container.put_tar(libraries, LIBRARIES)

@@ -13,34 +13,32 @@ SAMPLES = ("c", "cxx")
 
 @check(GROUP, "the fallback runs on the floor's own system", after=BEFORE)
 def fallback(context: Context) -> str:
-    release = context.image.policy.trials[0]
-    trial.require_base(context, release)
+    place = trial.trial(context, trial.floor_system(context.image))
     program = f"{floor.FALLBACK}-configure/fallback"
     if context.run("test", "-x", program, check=False).code:
         raise LeftOut(f"it was not built, see group {floor.GROUP!r}")
-    place = trial.trial(context, release)
     place.put({"smoke/fallback": context.main.get(program)})
-    return place.run("sh", "-c", "chmod +x /smoke/fallback && /smoke/fallback", log=context.log).last
+    said = place.run("sh", "-c", "chmod +x /smoke/fallback && /smoke/fallback", log=context.log).last
+    return f"{trial.floor_system(context.image)}: {said}"
 
 
 def _trials(image: Image) -> list[tuple[str, tuple[str, Interpreter]]]:
     return [
-        (f"Alpine {release}, {python.tag}", (release, python))
-        for release in image.policy.trials
+        (f"{system}, {python.tag}", (system, python))
+        for system in trial.systems(image)
         for python in image.interpreters
     ]
 
 
 @check(GROUP, "both wheels install and run", each=_trials, after=BEFORE, weight=5)
 def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
-    release, python = subject
-    trial.require_base(context, release)
+    system, python = subject
+    place = trial.trial(context, system)
     names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in SAMPLES]
     paths = {name: context.work / name for name in names}
     absent = [name for name, path in paths.items() if not path.exists()]
     if absent:
         raise LeftOut(f"{', '.join(absent)}: not made, see group {wheels.GROUP!r}")
-    place = trial.trial(context, release)
     folder = f"smoke/{python.tag}"
     place.put({f"{folder}/{name}": path for name, path in paths.items()})
     install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--root-user-action=ignore"]

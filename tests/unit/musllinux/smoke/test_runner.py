@@ -1,0 +1,161 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from musllinux.errors import FactoryError
+from musllinux.model import Image
+from musllinux.smoke import runner
+from musllinux.smoke.context import Context
+from musllinux.smoke.record import CheckResult
+from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require, same
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def started(self, check: Check) -> None:
+        self.order.append(f"+{check.name}")
+
+    def ended(self, check: Check, result: CheckResult) -> None:
+        self.order.append(f"-{check.name} {result.status}")
+
+
+def made(body: Callable[..., str], name: str = "", **options: Any) -> Check:
+    values: dict[str, Any] = {"group": "g", "subject": "", "arguments": (), "after": frozenset(), "weight": 1}
+    return Check(name=name or body.__name__, body=body, **{**values, **options})
+
+
+@pytest.fixture
+def context() -> Context:
+    """Checks that look at nothing of it get by with this."""
+    closed: list[bool] = []
+    fake = SimpleNamespace(closed=closed, containers=SimpleNamespace(close=lambda: closed.append(True)))
+    fake.to = lambda log: SimpleNamespace(log=log)
+    return cast(Context, fake)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[runner.Log]:
+    log = runner.Log(tmp_path / "smoke.log")
+    yield log
+    log.close()
+
+
+def fine(_: Context) -> str:
+    return "seen"
+
+
+def bad(_: Context) -> str:
+    raise Failed("one\ntwo")
+
+
+def broken(_: Context) -> str:
+    raise ZeroDivisionError
+
+
+def impossible(_: Context) -> str:
+    raise LeftOut("no such thing here")
+
+
+def unreachable(_: Context) -> str:
+    raise FactoryError("no engine", hint="start it")
+
+
+def test_a_failing_check_hides_no_other(context: Context, log: runner.Log) -> None:
+    results = runner.run_all([made(b) for b in (bad, fine, broken, impossible, unreachable)], context, log, Quiet())
+    assert [r.status for r in results] == ["failed", "ok", "failed", "left-out", "failed"]
+    assert (results[0].detail, results[1].detail, results[4].detail) == ("one\ntwo", "seen", "no engine")
+    assert "ZeroDivisionError" in results[2].detail
+    assert (results[3].detail, results[3].reason) == ("", "no such thing here")
+
+
+def test_the_log_has_every_check_whole_and_a_broken_ones_traceback(context: Context, log: runner.Log) -> None:
+    def talkative(context: Context) -> str:
+        context.log("+ a command")
+        return "fine"
+
+    runner.run_all([made(talkative), made(broken)], context, log, Quiet())
+    text = log.path.read_text()
+    assert "=== g / talkative: ok" in text
+    assert "+ a command\nfine\n" in text
+    assert "Traceback" in text
+
+
+def test_a_check_waits_for_the_groups_it_comes_after(context: Context, log: runner.Log) -> None:
+    def slow(_: Context) -> str:
+        time.sleep(0.2)
+        return ""
+
+    progress = Quiet()
+    late = made(fine, "late", group="second", after=frozenset({"first"}), weight=99)
+    first = [made(slow, f"first {n}", group="first") for n in range(3)]
+    results = runner.run_all([late, *first], context, log, progress, workers=4)
+    assert progress.order.index("+late") > max(progress.order.index(f"-first {n} ok") for n in range(3))
+    assert [r.name for r in results] == ["late", "first 0", "first 1", "first 2"]
+
+
+def test_the_longest_checks_start_first(context: Context, log: runner.Log) -> None:
+    progress = Quiet()
+    runner.run_all([made(fine, "short"), made(fine, "long", weight=9)], context, log, progress, workers=1)
+    assert progress.order[0] == "+long"
+
+
+def test_checks_run_at_the_same_time(context: Context, log: runner.Log) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(_: Context) -> str:
+        together.wait()
+        return ""
+
+    results = runner.run_all([made(meet), made(meet)], context, log, Quiet(), workers=2)
+    assert [r.status for r in results] == ["ok", "ok"]
+
+
+def test_an_interrupt_removes_the_containers_and_starts_nothing_more(context: Context, log: runner.Log) -> None:
+    ran = []
+
+    def interrupted(_: Context) -> str:
+        raise KeyboardInterrupt
+
+    def later(_: Context) -> str:
+        ran.append(1)
+        return ""
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_all([made(interrupted, weight=2), made(later)], context, log, Quiet(), workers=1)
+    assert cast(Any, context).closed
+
+
+def test_every_image_has_checks_with_distinct_names_whose_groups_exist(images: list[Image]) -> None:
+    for image in images:
+        found = checks(image)
+        names = [(one.group, one.name, one.subject) for one in found]
+        assert len(set(names)) == len(names)
+        assert {group for one in found for group in one.after} <= {one.group for one in found}
+        assert all(one.group not in one.after for one in found)
+
+
+def test_each_interpreter_is_checked_alike(image: Image) -> None:
+    counts = {one.tag: sum(c.subject == one.tag for c in checks(image)) for one in image.interpreters}
+    assert len(set(counts.values())) == 1
+    assert min(counts.values()) > 8
+
+
+def test_requirements_say_what_is_wrong() -> None:
+    with pytest.raises(Failed, match=r"^no tar$"):
+        require([], "no tar")
+    with pytest.raises(Failed, match="the tag is 'a', not 'b'"):
+        same("the tag", "a", "b")
+    same("the tag", "a", "a")
+
+
+def test_what_the_host_runs_by_itself_is_not_emulated(images: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    native = {one.arch.name for one in images if not runner.emulated(one)}
+    assert native == {"x86_64", "i686"}

@@ -10,11 +10,9 @@ from pathlib import Path
 import docker
 import pytest
 import requests
-from docker.errors import DockerException
 from tests.conftest import compose
 
 from musllinux import engine
-from musllinux.errors import FactoryError
 from musllinux.run import run
 
 LABEL = "io.github.musllinux-factory.tests"
@@ -70,6 +68,11 @@ def docker_setup(registry_context: Path, client: docker.DockerClient) -> list[st
     return ["up --build -d"]
 
 
+@pytest.fixture(scope="session")
+def docker_cleanup() -> list[str]:
+    return ["down --volumes --rmi all"]
+
+
 def remove_leftovers(client: docker.DockerClient) -> None:
     """Containers of test runs that were killed before they could clean up."""
     for container in client.containers.list(all=True, filters={"label": LABEL}):
@@ -99,11 +102,3 @@ def answering(docker_services, host: str, status: int) -> str:  # type: ignore[n
 
     docker_services.wait_until_responsive(check=up, timeout=60, pause=0.2)
     return host
-
-
-def remove_image(client: docker.DockerClient, reference: str) -> None:
-    try:
-        client.images.remove(reference, force=True)
-    except DockerException as error:
-        if "No such image" not in str(error):
-            raise FactoryError(f"{reference} stays behind: {error}") from error

@@ -287,7 +287,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         libraries=libraries,
         system_packages=tuple(p for p in system if p not in unavailable),
         sysroot_packages=tuple(sysroot),
-        native_packages=tuple(sorted(matrix.packages.native)),
+        native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in unavailable),
         lacking=tuple(sorted(wanted & lacks)),
         tools=tuple(_tool(n, t) for n, t in matrix.tools.isolated.items() if arch not in t.without),
         interpreter_tools=tuple(matrix.tools.interpreter),

@@ -30,10 +30,18 @@ class Progress(Protocol):
     def ended(self, check: Check, result: CheckResult) -> None: ...
 
 
-def smoke(image: Image, *, root: Path, work: Path, progress: Progress) -> SmokeRecord:
-    """Try the built image; the log goes to `work`/<id>/smoke.log.
+def smoke(
+    image: Image,
+    *,
+    root: Path,
+    work: Path,
+    progress: Progress,
+    reference: str = "",
+    wanted: Callable[[Check], bool] = lambda _: True,
+) -> SmokeRecord:
+    """Try the built image, or `reference` in its place; the log goes to `work`/<id>/smoke.log.
 
-    Raises FactoryError when there is no such image, or it does not even start.
+    `wanted` chooses among its checks. Raises FactoryError when there is no such image, or it does not even start.
     """
     place = work / image.id
     place.mkdir(parents=True, exist_ok=True)
@@ -42,9 +50,9 @@ def smoke(image: Image, *, root: Path, work: Path, progress: Progress) -> SmokeR
     started = time.monotonic()
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     try:
-        facts = inspect(engine, image)
+        facts = inspect(engine, image, reference or image.tag)
         with _context(image, facts, engine, root, _emptied(place / "smoke")) as context:
-            results = run_all(checks(image), context, log, progress)
+            results = run_all([one for one in checks(image) if wanted(one)], context, log, progress)
     finally:
         engine.close()
         log.close()
@@ -142,15 +150,15 @@ class Log:
         self._file.close()
 
 
-def inspect(engine: Engine, image: Image) -> Inspected:
+def inspect(engine: Engine, image: Image, reference: str) -> Inspected:
     """Raises FactoryError when the image is not in the engine."""
     from docker.errors import ImageNotFound  # noqa: PLC0415
 
     try:
-        attrs = engine.client.images.get(image.tag).attrs
+        attrs = engine.client.images.get(reference).attrs
     except ImageNotFound:
         raise FactoryError(
-            f"{image.id}: no image {image.tag} in the engine", hint=f"`musllinux build {image.id}` makes it"
+            f"{image.id}: no image {reference} in the engine", hint=f"`musllinux build {image.id}` makes it"
         ) from None
     config = attrs["Config"]
     parts = [attrs["Os"], attrs["Architecture"], attrs.get("Variant")]

@@ -25,7 +25,7 @@ def systems(image: Image) -> dict[str, Base | None]:
     image's own base, if it is none of these.
     """
     found = {f"Alpine {release}": image.trials.get(release) for release in image.policy.trials}
-    if image.policy.floor in image.trials:
+    if image.policy.floor in image.trials and not next(iter(found.values())):
         found = {f"musl {image.policy.floor}": image.trials[image.policy.floor], **found}
     if image.base.release not in image.policy.trials:
         found[f"Alpine {image.base.release}"] = image.base

@@ -97,7 +97,7 @@ class Reporter:
 
 def command(args: Namespace) -> int:
     settings = from_args(args)
-    images = _images(settings)
+    images = chosen_images(settings)
     with interruptible():
         tried = try_images(images, root=settings.root, work=settings.work, again=getattr(args, "again", False))
     if settings.json:
@@ -108,7 +108,7 @@ def command(args: Namespace) -> int:
     return EXIT_OK if all(one.ok for one in tried) else EXIT_FAILED
 
 
-def _images(settings: Settings) -> list[Image]:
+def chosen_images(settings: Settings) -> list[Image]:
     """What is asked for; without a wish, every image that is built. Each from the source that it was built from.
 
     Raises UsageError for unknown names, FactoryError when none is built or its source cannot be read.

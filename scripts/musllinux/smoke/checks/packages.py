@@ -18,6 +18,8 @@ int main(void) { return puts(BZ2_bzlibVersion()) < 0; }
 def add(context: Context) -> str:
     """bzip2-dev: tiny, on every release and architecture, not in the image, and its library is."""
     package = "bzip2-dev"
+    if package in context.image.lacking:
+        raise LeftOut(f"source {context.image.supply.name!r} lacks {package}")
     _reachable(context)
     supply = context.image.supply
     with context.fresh(network=supply.network) as container:

@@ -86,7 +86,8 @@ def check_closed(folder: Path) -> None:
             _require(folder, path, needed(path))
 
 
-def command(program: Path, inputs: Inputs, host: Host) -> list[str]:
+def command(program: Path, inputs: Inputs, host: Host, *libraries: Path) -> list[str]:
     """How to run a Debian program here and now, before it is private: through the loader by hand."""
     folder = inputs.tree(GLIBC) / FOLDER
-    return [str(folder / host.glibc_loader), "--library-path", str(folder), str(program)]
+    search = ":".join(str(path) for path in (folder, *libraries))
+    return [str(folder / host.glibc_loader), "--library-path", search, str(program)]

@@ -105,8 +105,8 @@ def _cluster(disk: IO[bytes], geometry: _Geometry, entry: int) -> bytes:
     split = 62 - (geometry.bits - 8)
     offset = entry & ((1 << split) - 1)
     sectors = (entry & (_COMPRESSED - 1)) >> split
-    disk.seek(offset)
-    packed = disk.read((sectors + 1) * _SECTOR - offset % _SECTOR)
+    wanted = (sectors + 1) * _SECTOR - offset % _SECTOR
+    packed = _read(disk, offset, min(wanted, max(1, disk.seek(0, io.SEEK_END) - offset)))
     content = zlib.decompressobj(-12).decompress(packed, geometry.cluster)
     if len(content) != geometry.cluster:
         raise ValueError(f"the compressed cluster at {offset} is too short")

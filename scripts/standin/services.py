@@ -45,6 +45,10 @@ class Process:
         """Whether this very process still runs: same pid, same start, same command line."""
         return _identity(self.pid) == (self.started, self.argv)
 
+    def gone(self) -> bool:
+        """Whether it has ended altogether; a dying process loses its command line before its port."""
+        return _started(self.pid) != self.started
+
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
@@ -121,7 +125,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-            if _wait(lambda: not process.alive(), _STOP_SECONDS):
+            if _wait(process.gone, _STOP_SECONDS):
                 return True
         raise StandinError(f"the {name} (pid {process.pid}) does not stop", hint="stop it by hand")
 
@@ -184,16 +188,23 @@ def _free(port: int) -> bool:
     return True
 
 
-def _identity(pid: int) -> tuple[int, tuple[str, ...]] | None:
-    """Start time (proc(5), field 22 of stat) and command line; None if the process is gone or a zombie."""
+def _started(pid: int) -> int | None:
+    """Start time (proc(5), field 22 of stat); None if the process is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _identity(pid: int) -> tuple[int, tuple[str, ...]] | None:
+    """Start time and command line; None if the process is gone or a zombie."""
+    try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return None
-    if fields[0] == "Z":
-        return None
-    return int(fields[19]), tuple(os.fsdecode(word) for word in words)
+    started = _started(pid)
+    return None if started is None else (started, tuple(os.fsdecode(word) for word in words))
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -6,9 +6,11 @@ A verb's module is imported when the verb runs, so that `--help` does not wait f
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,7 +87,21 @@ class _Parser(Parser):
     """argparse's own, but a wrong argument is an error like any other."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"`{self.prog} --help` shows what there is")
+        wrong = re.search(r"(?:invalid choice: '|unrecognized arguments: )([\w-]+)", message)
+        close = get_close_matches(wrong[1], _words(), n=1) if wrong else []
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(message, hint=f"{meant}`{self.prog} --help` shows what there is")
+
+
+def _words() -> set[str]:
+    """Every verb and every option there is."""
+    words = {verb.name for verb in VERBS}
+    for verb in VERBS:
+        sub = Parser(add_help=False)
+        _common(sub, images=verb.images)
+        verb.options(sub)
+        words |= set(sub._option_string_actions)
+    return words
 
 
 class _Version(argparse.Action):

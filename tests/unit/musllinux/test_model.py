@@ -1,0 +1,140 @@
+"""model.resolve: from matrix and supply to images with every value resolved."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from musllinux.errors import FactoryError, UsageError
+from musllinux.model import Image, Selection, Supply, ordinal, resolve
+
+from .factory import everything, shipped
+
+MATRIX = shipped()
+
+
+def supply(**changes: Any) -> Supply:
+    return replace(everything(MATRIX), **changes)
+
+
+def image(name: str, from_supply: Supply | None = None) -> Image:
+    (found,) = resolve(MATRIX, from_supply or supply(), Selection(ids=(name,)))
+    return found
+
+
+def test_every_image_of_the_matrix_is_resolved_in_its_order() -> None:
+    ids = [image.id for image in resolve(MATRIX, supply())]
+    assert len(ids) == 12
+    assert ids[0] == "musllinux_1_2_x86_64"
+    assert ids[-1] == "musllinux_1_1_s390x"
+
+
+def test_selections_meet() -> None:
+    chosen = resolve(MATRIX, supply(), Selection(policies=("musllinux_1_1",), arches=("i686", "armv7l")))
+    assert [image.id for image in chosen] == ["musllinux_1_1_i686", "musllinux_1_1_armv7l"]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(ids=("x",)),
+        Selection(policies=("x",)),
+        Selection(arches=("armv7",)),
+        Selection(interpreters=("cp38-cp38",)),
+    ],
+)
+def test_an_unknown_name_is_bad_usage_and_the_known_ones_are_hinted_at(selection: Selection) -> None:
+    with pytest.raises(UsageError, match="in the matrix") as caught:
+        resolve(MATRIX, supply(), selection)
+    assert caught.value.hint.startswith("one of: ")
+
+
+def test_the_armv7l_image_speaks_three_dialects() -> None:
+    arch = image("musllinux_1_2_armv7l").arch
+    assert (arch.name, arch.apk, arch.platform) == ("armv7l", "armv7", "linux/arm/v7")
+    assert arch.libc == "libc.musl-armhf.so.1"
+    assert arch.entry == ("linux32",)
+
+
+def test_what_a_policy_is_without_is_neither_installed_nor_linked() -> None:
+    old, new = image("musllinux_1_1_x86_64"), image("musllinux_1_2_x86_64")
+    assert "mpdecimal" in new.system_packages
+    assert "mpdecimal-dev" in new.sysroot_packages
+    assert not {"mpdecimal", "mpdecimal-dev"} & {*old.system_packages, *old.sysroot_packages}
+    assert all("--without-system-libmpdec" in python.configure for python in old.interpreters)
+    assert all("--with-system-libmpdec" in python.configure for python in new.interpreters)
+
+
+def test_what_the_supply_lacks_is_left_out_and_said() -> None:
+    lacking = supply(lacks={("musllinux_1_2", "x86_64"): frozenset({"gfortran", "tk-dev", "never-asked-for"})})
+    made = image("musllinux_1_2_x86_64", lacking)
+    assert "gfortran" not in made.system_packages
+    assert "tk" not in made.system_packages  # nothing links against it
+    assert made.lacking == ("gfortran", "tk-dev")
+    assert image("musllinux_1_2_i686", lacking).lacking == ()
+
+
+def test_package_lists_are_sorted_and_name_nothing_twice() -> None:
+    for made in resolve(MATRIX, supply()):
+        for names in (made.system_packages, made.sysroot_packages, made.native_packages):
+            assert list(names) == sorted(set(names))
+
+
+def test_interpreters_keep_the_matrix_order_whatever_was_asked() -> None:
+    (made,) = resolve(
+        MATRIX,
+        supply(),
+        Selection(ids=("musllinux_1_2_x86_64",), interpreters=("cp314-cp314t", "cp39-cp39", "cp314-cp314")),
+    )
+    assert [python.tag for python in made.interpreters] == ["cp39-cp39", "cp314-cp314", "cp314-cp314t"]
+    assert made.series == ("3.9", "3.14")
+    assert made.tool_host.tag == "cp314-cp314"
+
+
+def test_a_free_threaded_build_is_told_apart_from_its_twin() -> None:
+    twins = {p.tag: p for p in image("musllinux_1_2_x86_64").interpreters if p.series == "3.14"}
+    assert twins["cp314-cp314"].executable == "python3.14"
+    assert twins["cp314-cp314t"].executable == "python3.14t"
+    assert twins["cp314-cp314t"].prefix.endswith("-nogil")
+    assert "--disable-gil" in twins["cp314-cp314t"].configure
+    assert "--disable-gil" not in twins["cp314-cp314"].configure
+
+
+def test_a_module_of_a_newer_series_is_not_expected_of_older_ones() -> None:
+    modules = {p.series: p.modules for p in image("musllinux_1_2_x86_64").interpreters}
+    assert "_zstd" in modules["3.14"]
+    assert "_zstd" not in modules["3.13"]
+
+
+def test_an_interpreter_the_supply_has_no_archive_for_is_left_out_unless_asked_for() -> None:
+    archives = {series: a for series, a in supply().archives.items() if series != "3.10"}
+    poorer = supply(archives=archives)
+    assert "cp310-cp310" not in [p.tag for p in image("musllinux_1_2_x86_64", poorer).interpreters]
+    with pytest.raises(FactoryError, match=r"no CPython 3\.10 archive"):
+        resolve(MATRIX, poorer, Selection(interpreters=("cp310-cp310",)))
+
+
+def test_a_supply_without_a_base_for_the_image_is_an_error_that_names_it() -> None:
+    with pytest.raises(FactoryError, match=r"no base image for Alpine 3\.22 on x86_64"):
+        image("musllinux_1_2_x86_64", supply(bases={}))
+
+
+def test_no_interpreter_that_runs_the_tools_is_an_error() -> None:
+    with pytest.raises(FactoryError, match="can run its tools"):
+        resolve(MATRIX, supply(), Selection(interpreters=("cp39-cp39",)))
+
+
+def test_uv_is_left_out_where_it_has_no_wheels() -> None:
+    assert "uv" in [tool.name for tool in image("musllinux_1_2_aarch64").tools]
+    assert "uv" not in [tool.name for tool in image("musllinux_1_2_s390x").tools]
+
+
+def test_only_images_of_a_rehearsal_carry_its_mark() -> None:
+    real, rehearsed = image("musllinux_1_2_x86_64"), image("musllinux_1_2_x86_64", supply(publishable=False))
+    assert not any("standin" in name.lower() for name in (*real.environment, *real.labels))
+    assert any("standin" in name for name in rehearsed.labels)
+    assert rehearsed.environment["MUSLLINUX_STANDIN"] == "1"
+
+
+def test_versions_compare_by_number() -> None:
+    assert ordinal("3.9") < ordinal("3.10")

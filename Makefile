@@ -61,15 +61,13 @@ standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|
 	@scripts/setup python
 	@$(musllinux) standin $(or $(DO),up)
 
-test: ## Unit tests, then the integration tests this machine can run (minutes)
+test: ## Unit tests, then the integration tests this machine can run (minutes); SLOW=1 whole images, too
 	@scripts/setup python
 	@scripts/setup --optional engine compose
-	@.venv/bin/python -m pytest -q -m 'not slow' $(PYTEST) tests/unit tests/integration
+	@.venv/bin/python -m pytest -q -m '$(if $(SLOW),,not slow)' $(PYTEST) tests/unit tests/integration
 
-test-all: ## Those and the slow ones: whole images are built and tried (up to an hour)
-	@scripts/setup python
-	@scripts/setup --optional engine emulators compose
-	@.venv/bin/python -m pytest -q -m '' $(PYTEST) tests/unit tests/integration
+test-all: ## make test SLOW=1: whole images are built and tried as well (half an hour)
+	@$(MAKE) --no-print-directory test SLOW=1
 
 bench: ## Measure what the README claims
 	@scripts/setup python engine emulators

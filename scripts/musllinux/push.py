@@ -48,6 +48,7 @@ class Pushed:
     """What the registry serves now, verified. `how` is "pushed" or "was there"."""
 
     id: str
+    image: str  # the engine's id of what was pushed
     reference: str
     digest: str
     how: str
@@ -136,7 +137,7 @@ def push(line: Line, candidate: Candidate) -> Pushed:
     repository, reference = line.where.repository(candidate.id), line.reference(candidate.id)
     there = line.api.manifest(repository, line.tag)
     if there is not None and _is_ours(there, line.where, candidate):
-        return Pushed(id=candidate.id, reference=reference, digest=there.digest, how="was there")
+        return _pushed(line, candidate, there.digest, "was there")
     if there is not None:
         raise RegistryError(f"{reference}: taken by another image meanwhile", hint="push again: it takes the next tag")
     line.client.api.tag(candidate.facts.id, f"{line.where.host}/{repository}", line.tag)
@@ -150,7 +151,13 @@ def push(line: Line, candidate: Candidate) -> Pushed:
             f"{reference}: sent {digest}, the registry serves {served.digest if served else 'nothing'}",
             hint="somebody else pushes to the same tag, or the registry has lost it: push again",
         )
-    return Pushed(id=candidate.id, reference=reference, digest=digest, how="pushed")
+    return _pushed(line, candidate, digest, "pushed")
+
+
+def _pushed(line: Line, candidate: Candidate, digest: str, how: str) -> Pushed:
+    return Pushed(
+        id=candidate.id, image=candidate.facts.id, reference=line.reference(candidate.id), digest=digest, how=how
+    )
 
 
 def _candidates(client: "docker.DockerClient", names: Iterable[str], *, asked: bool) -> list[Candidate]:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -13,7 +14,7 @@ import requests
 from tests.conftest import compose
 
 from musllinux import engine
-from musllinux.run import run
+from musllinux.run import Completed, run
 
 LABEL = "io.github.musllinux-factory.tests"
 SERVICE = Path(__file__).parent / "registry"
@@ -102,3 +103,18 @@ def answering(docker_services, host: str, status: int) -> str:  # type: ignore[n
 
     docker_services.wait_until_responsive(check=up, timeout=60, pause=0.2)
     return host
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make images` did: its run, and the image it was for."""
+
+    id: str
+    run: Completed
+
+
+@pytest.fixture(scope="session")
+def made(root: Path) -> Made:
+    """The x86_64 image as a user gets it, with what is cached; cold this takes up to 25 minutes on two cores."""
+    done = run(["make", "images", "ARCH=x86_64", "POLICY=musllinux_1_2"], cwd=root, check=False, timeout=45 * 60)
+    return Made(id="musllinux_1_2_x86_64", run=done)

@@ -1,0 +1,232 @@
+"""`musllinux doctor`: what this machine has for building images, each with its remedy where it lacks something."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from musllinux import engine, settings
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.settings import Settings
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+GIB = 1 << 30
+LEAST_DISK = 15 * GIB  # one image cold: layers, BuildKit's cache and downloads
+LEAST_MEMORY = 2 * GIB  # compiling CPython with link-time optimisation on two cores
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"  # works without, or for other images than these
+    LACKS = "lacks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at: what was seen, and, where that is not enough, what to do."""
+
+    name: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+
+
+def command(args: Namespace) -> int:
+    """`musllinux doctor`: exit code 1 where something needed is lacking."""
+    found = list(examine(settings.from_args(args)))
+    if args.json:
+        print(json.dumps({"format": 1, "findings": [asdict(f) for f in found]}, indent=1))
+    else:
+        print("\n".join(lines(found)))
+    return EXIT_FAILED if any(f.verdict is Verdict.LACKS for f in found) else EXIT_OK
+
+
+def examine(run: Settings) -> Iterator[Finding]:
+    """Look at everything; nothing is changed, and one thing that cannot be looked at does not hide the others."""
+    yield python()
+    yield from docker_commands(engine.candidates())
+    about, facts = engine_facts()
+    yield about
+    yield from emulators({arch.qemu for arch in run.matrix().architectures.values()}, platform.machine())
+    own = {"engine": Path(facts["DockerRootDir"])} if facts.get("DockerRootDir") else {}
+    yield from disks({"downloads": run.cache, "records": run.work, **own})
+    yield memory(Path("/proc/meminfo").read_text())
+    yield certificates(os.environ)
+    yield standin(run)
+
+
+def lines(found: Iterable[Finding]) -> Iterator[str]:
+    """As a person reads it: the remedies under what they are for."""
+    for finding in found:
+        yield f"{finding.verdict:5}  {finding.name}: {finding.seen}"
+        if finding.remedy:
+            yield f"       -> {finding.remedy}"
+
+
+def python() -> Finding:
+    """The interpreter that runs this."""
+    where = "in a virtual environment" if sys.prefix != sys.base_prefix else "without a virtual environment"
+    return Finding(name="python", verdict=Verdict.OK, seen=f"{platform.python_version()} {where}: {sys.prefix}")
+
+
+def docker_commands(candidates: Iterable[engine.Candidate]) -> Iterator[Finding]:
+    """Every docker on PATH, and which one builds."""
+    there = list(candidates)
+    usable = sorted((c for c in there if c.usable), key=lambda c: not c.buildx)
+    for candidate in there:
+        chosen = "builds with it" if usable and candidate is usable[0] else "not used"
+        seen = f"{candidate.path}: {candidate.verdict} ({chosen})"
+        yield Finding(name="docker", verdict=Verdict.OK if candidate.usable else Verdict.NOTE, seen=seen)
+    if not usable:
+        seen = "no docker command that can use BuildKit"
+        yield Finding(name="docker", verdict=Verdict.LACKS, seen=seen, remedy="`make setup` installs docker.io")
+    elif not usable[0].buildx:
+        yield Finding(
+            name="buildx",
+            verdict=Verdict.NOTE,
+            seen="not there: no remote builders, no cache export",
+            remedy="install docker-buildx where they are wanted",
+        )
+
+
+def engine_facts() -> tuple[Finding, Mapping[str, Any]]:
+    """The engine, and what it says of itself (`docker info`)."""
+    try:
+        with closing(engine.connect(timeout=20)) as client, engine.asking("about itself"):
+            info: Mapping[str, Any] = client.info()
+    except FactoryError as error:
+        return Finding(name="engine", verdict=Verdict.LACKS, seen=error.message, remedy=error.hint), {}
+    seen = (
+        f"Docker {info.get('ServerVersion')}, {info.get('Driver')}, {info.get('NCPU')} processors, "
+        f"{int(info.get('MemTotal') or 0) / GIB:.0f} GiB, {info.get('OSType')}/{info.get('Architecture')}"
+    )
+    return Finding(name="engine", verdict=Verdict.OK, seen=seen), info
+
+
+def emulators(names: Iterable[str], machine: str, binfmt: Path = BINFMT) -> Iterator[Finding]:
+    """qemu-user for every architecture of the matrix that this processor does not run by itself."""
+    if os.environ.get("DOCKER_HOST", "unix").partition(":")[0] != "unix":
+        yield Finding(name="emulators", verdict=Verdict.NOTE, seen="the engine is on another machine: not looked at")
+        return
+    native = {machine, *(["i386"] if machine == "x86_64" else [])}
+    for name in sorted(set(names) - native):
+        yield emulator(name, binfmt / f"qemu-{name}")
+
+
+def emulator(name: str, handler: Path) -> Finding:
+    """One handler of the kernel's (Documentation/admin-guide/binfmt-misc.rst)."""
+    remedy = "`scripts/setup emulators` registers it; only images of that architecture need it"
+    try:
+        said = dict(line.partition(" ")[::2] for line in handler.read_text().splitlines())
+    except OSError:
+        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen="not registered", remedy=remedy)
+    program = said.get("interpreter", "")
+    if "enabled" not in said:
+        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen="disabled", remedy=remedy)
+    if "F" not in said.get("flags:", ""):
+        seen = f"{program} without the F flag: containers do not find it"
+        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=seen, remedy=remedy)
+    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=f"{program}, {qemu_version(program)}")
+
+
+def qemu_version(program: str) -> str:
+    """`qemu-aarch64 version 7.2.22`, or why not. The kernel may hold a program that is gone from the disk."""
+    try:
+        real = Path(program).resolve(strict=True)
+        done = subprocess.run([real, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"version unknown ({error})"
+    said = done.stdout.splitlines()
+    return said[0].partition(" (")[0] if said else "version unknown"
+
+
+def disks(places: Mapping[str, Path]) -> Iterator[Finding]:
+    """Free space for each use; uses on one file system are one line."""
+    by_device: dict[int, tuple[list[str], Path]] = {}
+    for use, place in places.items():
+        there = next(p for p in (place, *place.parents) if p.exists())
+        by_device.setdefault(there.stat().st_dev, ([], there))[0].append(use)
+    for uses, there in by_device.values():
+        free = shutil.disk_usage(there).free
+        enough = free >= LEAST_DISK
+        yield Finding(
+            name="disk",
+            verdict=Verdict.OK if enough else Verdict.LACKS,
+            seen=f"{free / GIB:.0f} GiB free for {', '.join(uses)} ({there})",
+            remedy="" if enough else "`musllinux clean`, `docker system prune` or a larger disk: 15 GiB are used",
+        )
+
+
+def memory(meminfo: str) -> Finding:
+    """Of this machine, from /proc/meminfo (kB)."""
+    values = {name: int(rest.split()[0]) * 1024 for name, _, rest in (li.partition(":") for li in meminfo.splitlines())}
+    free, total = values["MemAvailable"], values["MemTotal"]
+    enough = free >= LEAST_MEMORY
+    return Finding(
+        name="memory",
+        verdict=Verdict.OK if enough else Verdict.LACKS,
+        seen=f"{free / GIB:.1f} of {total / GIB:.1f} GiB available, {os.cpu_count()} processors",
+        remedy="" if enough else "end something, or add swap: compiling CPython takes 2 GiB",
+    )
+
+
+def certificates(environ: Mapping[str, str]) -> Finding:
+    """The bundle that builds trust besides the images' own: SSL_CERT_FILE."""
+    named = environ.get("SSL_CERT_FILE", "")
+    if not named:
+        return Finding(
+            name="certificates", verdict=Verdict.OK, seen="the images' own (SSL_CERT_FILE names a bundle to add)"
+        )
+    try:
+        count = Path(named).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
+    except OSError as error:
+        count = 0
+        named = f"{named}: {error.strerror}"
+    if count:
+        return Finding(name="certificates", verdict=Verdict.OK, seen=f"SSL_CERT_FILE={named}, {count} certificates")
+    return Finding(
+        name="certificates",
+        verdict=Verdict.LACKS,
+        seen=f"SSL_CERT_FILE={named}: no certificates in PEM form",
+        remedy="name a PEM bundle, or unset SSL_CERT_FILE",
+    )
+
+
+def standin(run: Settings) -> Finding:
+    """Whether the stand-in runs; it is needed only where no upstream host answers."""
+    return _guarded("stand-in", lambda: _standin(run))
+
+
+def _standin(run: Settings) -> Finding:
+    from musllinux import rehearsal  # noqa: PLC0415 - imports the stand-in
+    from standin import control  # noqa: PLC0415
+
+    status = control.status(rehearsal.cache(run))
+    if status.running and status.state:
+        return Finding(name="stand-in", verdict=Verdict.OK, seen=f"serves {status.state.mirror}, cache {status.root}")
+    made = "stopped" if status.state else "never made"
+    return Finding(
+        name="stand-in",
+        verdict=Verdict.NOTE,
+        seen=f"{made}, cache {status.root}",
+        remedy="`make standin` starts it; a build without upstream hosts does so by itself",
+    )
+
+
+def _guarded(name: str, look: Callable[[], Finding]) -> Finding:
+    """A cache or state that cannot be read is a finding, not the end of the examination."""
+    from standin.errors import StandinError  # noqa: PLC0415
+
+    try:
+        return look()
+    except (FactoryError, StandinError) as error:
+        return Finding(name=name, verdict=Verdict.LACKS, seen=error.message, remedy=error.hint)

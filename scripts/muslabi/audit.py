@@ -96,9 +96,10 @@ def _bundle_findings(studied: _Study) -> Iterator[Finding]:
         yield find("unknown-policy", "", f"is tagged {name}; known: {known}")
     if studied.terms.standin:
         yield find("standin-built", "", "was audited, and so built, inside a stand-in image")
-    if not studied.bundle.members:
+    unreadable = any(finding.code == "unreadable-elf" for finding in studied.bundle.findings)
+    if not studied.bundle.members and not unreadable:
         yield find("no-elf", "", "has no ELF file: nothing here depends on a libc")
-    else:
+    elif not unreadable:
         yield from _retag(studied)
 
 

@@ -52,9 +52,7 @@ def test_time64_names_exist_on_32_bit_musl_1_2_alone() -> None:
         assert pairs.keys() <= DB.exports(arch, "1.2.0")
         assert not pairs.keys() & DB.exports(arch, "1.1.24")
         assert frozenset(pairs.values()) <= DB.exports(arch, "1.2.2")
-    assert not any(
-        set(DB.time64["i686"]) & DB.exports(arch, "1.2.6") for arch in ("x86_64", "aarch64", "s390x")
-    )
+    assert not any(set(DB.time64["i686"]) & DB.exports(arch, "1.2.6") for arch in ("x86_64", "aarch64", "s390x"))
 
 
 def test_a_port_exports_nothing_before_its_first_release() -> None:

@@ -90,12 +90,16 @@ def _github(_: Matrix, rows: Sequence[Row]) -> str:
 
 
 def _bake(_: Matrix, rows: Sequence[Row]) -> str:
-    """Targets over the contexts that a build assembles in build/<id>/ (docs.docker.com/build/bake/reference)."""
+    """Targets over what a build lays out in build/<id>/: Dockerfile, context and the `sources` secret (mirrors).
+
+    Keys as in https://docs.docker.com/build/bake/reference/.
+    """
     targets = {
         r.id: {
             "context": f"build/{r.id}/context",
             "dockerfile": "../Dockerfile",
             "platforms": [r.platform],
+            "secret": [f"id=sources,src=build/{r.id}/.sources"],
             "tags": [r.tag, f"{r.repository}:latest"],
         }
         for r in rows

@@ -23,7 +23,9 @@ def command(args: Namespace) -> int:
 def wanted(matrix: Matrix) -> dict[str, tuple[list[str], str]]:
     """By lock name: what is asked for, and the oldest Python it must serve."""
     series = sorted({i.series for i in matrix.interpreters.values()}, key=ordinal)
-    hosts = sorted({matrix.interpreters[tag].series for tag in matrix.tools.host}, key=ordinal)
+    hosts = sorted(
+        {matrix.interpreters[tag].series for tag in matrix.tools.host if tag in matrix.interpreters}, key=ordinal
+    )
     found = {
         "interpreter": (list(matrix.tools.interpreter), series[0]),
         toollock.INSTALLER: ([toollock.INSTALLER], series[0]),

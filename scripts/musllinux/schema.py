@@ -3,36 +3,60 @@
 import re
 from collections.abc import Callable
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 
-def form(pattern: str, like: str) -> AfterValidator:
+def form(pattern: str, like: str, also: Callable[[str], bool] = lambda _: True) -> AfterValidator:
     """Text of a form; `like` is what a message says would be allowed."""
     matches: Callable[[str], object] = re.compile(pattern, re.ASCII).fullmatch
 
     def check(text: str) -> str:
-        if not matches(text):
+        if not (matches(text) and also(text)):
             raise PydanticCustomError("form", "allowed: {like}", {"like": like})
         return text
 
     return AfterValidator(check)
 
 
+def _has_host(url: str) -> bool:
+    """Whether a URL has a host and a port that can be. Unescaped, a `/` or `?` of a password would end the host."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def _names_host(reference: str) -> bool:
+    return _has_host(f"https://{reference}")
+
+
 Release = Annotated[str, form(r"\d+\.\d+", 'a series of two numbers such as "3.22"')]
 Version = Annotated[str, form(r"\d+\.\d+\.\d+", "a version of three numbers such as 1.2.5")]
 Package = Annotated[str, form(r"[a-z0-9][a-z0-9+._-]*", "an apk package name such as zlib-dev")]
 Name = Annotated[str, form(r"[A-Za-z_][A-Za-z0-9_.-]*", "a name of letters, digits, `_`, `.` and `-`")]
-Url = Annotated[str, form(r"https?://\S*[^/\s]", "an http(s):// URL without a `/` at its end")]
+Url = Annotated[
+    str,
+    form(
+        r"https?://[^\s\"<>\\^`{|}]*[^\s\"<>\\^`{|}/]",
+        "an http(s):// URL without a `/` at its end, a password's special characters percent-encoded",
+        _has_host,
+    ),
+]
 PolicyName = Annotated[str, form(r"musllinux_\d+_\d+", "a PEP 656 policy such as musllinux_1_2")]
 InterpreterName = Annotated[str, form(r"cp3\d+-cp3\d+t?", "<python tag>-<abi tag> such as cp314-cp314t")]
 Argument = Annotated[str, form(r"--[a-z0-9][A-Za-z0-9=:,._/-]*", "an argument for configure: --with-lto")]
-Host = Annotated[str, form(r"[A-Za-z0-9.-]+(:\d+)?", "a host name, with a port where needed")]
+Host = Annotated[str, form(r"[A-Za-z0-9.-]+(:\d+)?", "a host name, with a port where needed", _names_host)]
 Organisation = Annotated[str, form(r"[a-z0-9]+([._/-][a-z0-9]+)*", "a repository path in lower case")]
 Platform = Annotated[str, form(r"linux/[a-z0-9]+(/v\d)?", "a Docker platform such as linux/arm/v7")]
-MachineFlag = Annotated[str, form(r"-m\S+", "a machine flag of gcc such as -march=z10")]
-BaseReference = Annotated[str, form(r"\S*\{alpine\}[^{}\s]*", "an image reference with {alpine} in it")]
+MachineFlag = Annotated[str, form(r"-m[A-Za-z0-9=+._-]+", "a machine flag of gcc such as -march=z10")]
+BaseReference = Annotated[
+    str, form(r"[A-Za-z0-9./:_-]*\{alpine\}[A-Za-z0-9._-]*", "an image reference with {alpine} in it", _names_host)
+]
+Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 
 class Section(BaseModel):
@@ -43,7 +67,7 @@ class ImageSection(Section):
     registry: Host
     organisation: Organisation
     source: Url
-    licence: str
+    licence: Licence
 
 
 class ReleaseSection(Section):
@@ -100,7 +124,7 @@ class PackagesSection(Section):
 
 class ToolSection(Section):
     commands: list[Name]
-    without: list[str] = []
+    without: list[Name] = []
     project: Name | None = None
     requires: str | None = None
 

@@ -4,16 +4,18 @@ import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from musllinux import yamlfile
 from musllinux.errors import EXIT_USAGE
 from musllinux.matrix import MatrixError, load, warnings
-from musllinux.schema import Matrix
+from musllinux.schema import Matrix, Url
 
 from .factory import SHIPPED, shipped
 
@@ -131,6 +133,10 @@ def test_a_missing_file_a_directory_and_one_without_permission_are_named(tmp_pat
         ("free_threaded: true", "free_threaded: 1", "interpreters.cp314-cp314t.free_threaded", "true or false"),
         ("format: 1", "format: 2", "format", "2 (a number); allowed: 1"),
         ("  musllinux_1_2:", "  musl_1_2:", "policies.musl_1_2", "a PEP 656 policy"),
+        ("alpine:{alpine}", "alpine{x}:{alpine}", "sources.upstream.base", "with {alpine} in it"),
+        ("base: docker.io/", "base: docker.io:99999/", "sources.upstream.base", "with {alpine} in it"),
+        ("registry: quay.io", "registry: quay.io:99999", "image.registry", "with a port where needed"),
+        ("licence: MIT", 'licence: "MIT\\nRUN x"', "image.licence", "an SPDX expression"),
         ("alpine:{alpine}", "alpine:3.22", "sources.upstream.base", "with {alpine} in it"),
     ],
 )
@@ -197,13 +203,31 @@ def test_a_value_that_cannot_be_read_is_not_reported_missing_too(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "url", ["https://user:s3cret@mirror.test/alpine/", "https://u:s3cr@et s3cret@m.test", "ftp://a:s3cret@h"]
+    "url",
+    [
+        "https://user:s3cret@mirror.test/alpine/",
+        "https://u:s3cr/et@h.test/x",
+        "http://u:s3cret@:80/x",
+        "https://u:s3cr@et s3cret@m.test",
+        "ftp://a:s3cret@h",
+    ],
 )
 def test_a_password_in_a_wrong_url_is_not_repeated(tmp_path: Path, url: str) -> None:
     text = changed(SHIPPED.read_text(), "mirror: https://dl-cdn.alpinelinux.org/alpine", f"mirror: '{url}'")
     (found,) = mistakes(tmp_path / "m.yaml", text)
     assert "sources.upstream.mirror" in found
     assert "s3cr" not in found
+
+
+@given(url=st.from_regex(r"https?://[!-~]{1,30}", fullmatch=True))
+def test_a_url_that_is_accepted_has_a_host_and_a_port_that_can_be(url: str) -> None:
+    try:
+        TypeAdapter(Url).validate_python(url)
+    except ValidationError:
+        return
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port is None or 0 < parts.port < 65536
 
 
 def outcome(path: Path) -> Matrix | MatrixError:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musllinux import overlay
+from musllinux.lock import wanted
 from musllinux.matrix import MatrixError, load, warnings
 from musllinux.mistakes import Place
 from musllinux.schema import Matrix
@@ -82,6 +83,11 @@ def test_what_was_dropped_on_purpose_may_still_be_named_elsewhere(tmp_path: Path
         "architectures: {s390x: null}\n",
     )
     assert "cp313-cp313" in matrix.tools.host
+
+
+def test_the_tools_lock_serves_the_hosts_that_are_left(tmp_path: Path) -> None:
+    matrix = overlaid(tmp_path, "extends: default\ninterpreters: {cp311-cp311: null}\n")
+    assert {oldest for _, oldest in wanted(matrix).values()} == {"3.9", "3.12"}
 
 
 def test_dropping_cp39_is_allowed_and_warned_of(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musllinux.errors import UsageError
-from musllinux.mistakes import Mistake, report, suggestion
+from musllinux.mistakes import Mistake, Steps, report, suggestion
 from musllinux.model import ordinal
 from musllinux.overlay import Layered
 from musllinux.overlay import load as load_layers
 from musllinux.schema import Matrix
 from musllinux.validate import beyond, validate
-from musllinux.yamlfile import Items, Scalar, Steps, Table, Tree, place_of
+from musllinux.yamlfile import Items, Scalar, Table, Tree, place_of
 
 # cibuildwheel runs its own helpers with it, whatever it builds (cibuildwheel 4.3.5, platforms/linux.py).
 UTILITY = "cp39-cp39"

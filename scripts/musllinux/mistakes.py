@@ -1,10 +1,12 @@
 """Mistakes in a configuration file: where, what, what would be allowed; gathered, then reported all at once."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from musllinux.redact import redact
+
+Steps = tuple[str | int, ...]  # keys and list positions from the root of a file
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,12 @@ class Place:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Mistake:
     place: Place
-    what: str
-    path: tuple[str | int, ...] = ()
-    allowed: str = ""
-
-    def __init__(self, place: Place, *, what: str, path: Sequence[str | int] = (), allowed: str = "") -> None:
-        object.__setattr__(self, "place", place)
-        object.__setattr__(self, "what", what)
-        object.__setattr__(self, "path", tuple(path))
-        object.__setattr__(self, "allowed", allowed)
+    what: str = field(kw_only=True)
+    path: Steps = field(default=(), kw_only=True)
+    allowed: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
         """`file:line: key.path: what; allowed: …`, on one line, without credentials."""
@@ -38,7 +34,7 @@ class Mistake:
         return redact(" ".join(f"{self.place}: {path}{self.what}{allowed}".split()))
 
 
-def key_path(path: Iterable[str | int]) -> str:
+def key_path(path: Steps) -> str:
     """('policies', 'musllinux_1_2', 'trials', 0) -> policies.musllinux_1_2.trials[0]"""
     text = ""
     for step in path:

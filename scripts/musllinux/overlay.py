@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from musllinux.mistakes import Mistake, Place, suggestion
-from musllinux.yamlfile import Entry, Items, Scalar, Steps, Table, Tree, display, read
+from musllinux.mistakes import Mistake, Place, Steps, suggestion
+from musllinux.yamlfile import Entry, Items, Scalar, Table, Tree, display, read
 
 EXTENDS = "extends"
 SHIPPED = "default"  # `extends: default` means the matrix that comes with the program
@@ -79,7 +79,7 @@ def _chain(path: Path, shipped: Path, mistakes: list[Mistake]) -> list[Layer]:
         if following is not None and following.resolve() in seen:
             place = tree.entries[EXTENDS].value.place
             what = f"{display(following)} comes back to this file"
-            mistakes.append(Mistake(place, path=[EXTENDS], what=what))
+            mistakes.append(Mistake(place, path=(EXTENDS,), what=what))
             return []
         chain.insert(0, Layer(file, table, root=table is tree))
     return chain
@@ -96,7 +96,7 @@ def _extends(file: Path, tree: Table, shipped: Path, mistakes: list[Mistake]) ->
             return table, shipped if name == SHIPPED else file.parent / name
         case value:
             allowed = "`default`, or the path of another matrix"
-            mistakes.append(Mistake(value.place, path=[EXTENDS], what="not a name", allowed=allowed))
+            mistakes.append(Mistake(value.place, path=(EXTENDS,), what="not a name", allowed=allowed))
             return table, shipped
 
 

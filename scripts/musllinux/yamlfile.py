@@ -5,7 +5,7 @@ Only what configuration needs is understood: mappings with text as keys, lists, 
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from musllinux.mistakes import Mistake, Place
+from musllinux.mistakes import Mistake, Place, Steps
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -24,7 +24,6 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 
 Plain = str | int | float | bool | None
-Steps = tuple[str | int, ...]  # keys and list positions from the root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ def plain(tree: Tree) -> Any:
             return {key: plain(entry.value) for key, entry in tree.entries.items()}
 
 
-def find(tree: Tree, path: Sequence[str | int]) -> Tree | None:
+def find(tree: Tree, path: Steps) -> Tree | None:
     """What stands at a path, or None."""
     here: Tree | None = tree
     for step in path:
@@ -111,7 +110,7 @@ def find(tree: Tree, path: Sequence[str | int]) -> Tree | None:
     return here
 
 
-def place_of(tree: Tree, path: Sequence[str | int], *, key: bool = False) -> Place:
+def place_of(tree: Tree, path: Steps, *, key: bool = False) -> Place:
     """The line of a value (or of its key); of the nearest thing around it where it is missing."""
     for length in range(len(path), 0, -1):
         parent = find(tree, path[: length - 1])

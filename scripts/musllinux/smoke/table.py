@@ -1,7 +1,6 @@
 """smoke.json for people: a row a check, what failed or was left out in full."""
 
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +9,7 @@ from typing import TextIO
 from musllinux.console import seconds_text
 from musllinux.smoke.record import CheckResult, SmokeRecord
 
+WIDTH = 160  # of a line outside of a terminal
 MARKS = {"ok": "green", "failed": "bold red", "left-out": "yellow"}
 
 
@@ -70,7 +70,7 @@ def plain(record: SmokeRecord) -> str:
     found = rows(record.checks)
     widths = [max((len(value) for value in column), default=0) for column in zip(*map(_cells, found), strict=True)]
     lines = ["  ".join(map(str.ljust, _cells(row), widths)).rstrip() for row in found]
-    lines = [textwrap.shorten(line, 200, placeholder=" …") if len(line) > 200 else line for line in lines]  # noqa: PLR2004
+    lines = [line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines]
     return "\n".join([*lines, *_details(record), "", summary(record)])
 
 

@@ -102,6 +102,17 @@ def user(context: Context) -> str:
         'gcc -Wall -O2 -pthread /smoke/probes/c.c -o c; ./c; "$1" -m venv --without-pip v; v/bin/python -V'
     )
     result = context.bash(script, f"/opt/python/{tag}/bin/python", user="1000:1000")
+    plain = context.containers.create(
+        context.facts.id, ["id", "-u"], context.image.arch.platform, user="1000", keep=True
+    )
+    try:
+        same(
+            "`docker run --user 1000 IMAGE id -u`",
+            context.containers.attach(plain, stdin=b"", log=context.log).out,
+            "1000\n",
+        )
+    finally:
+        plain.remove()
     return result.last
 
 

@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--only", nargs="+", default=[], metavar="NAME", help="make only these recipes now")
     up.add_argument("--python", nargs="+", default=[], metavar="X.Y", help="series of CPython besides the default ones")
     up.add_argument("--minirootfs", type=Path, metavar="FOLDER", help="Alpine's minirootfs tarballs")
+    up.add_argument("--recipes", type=Path, metavar="FOLDER", help="recipes instead of the package's own")
     up.add_argument("--refresh", action="store_true", help="read Debian's indexes again; rebuild what changed")
     up.add_argument("--accept-newer", action="store_true", help="take an unpinned CPython if Debian moved on")
     up.add_argument("--json", action="store_true", help="print the state as JSON")
@@ -65,6 +66,7 @@ def _up(options: argparse.Namespace) -> int:
             only=tuple(options.only),
             pythons=tuple(options.python),
             minirootfs=options.minirootfs,
+            recipes=options.recipes,
             refresh=options.refresh,
             accept_newer=options.accept_newer,
         ),

@@ -19,8 +19,9 @@ from standin.cache import Cache
 from standin.errors import StandinError
 from standin.process import run
 
-VERSION = 1  # bump when the same disk gives another root file system
+VERSION = 2  # bump when the same disk gives another root file system
 _BUSYBOX = "/bin/busybox"
+_APPLETS = "etc/busybox-paths.d/busybox"  # busybox's own list of them (since 3.18)
 _APK_FILES = ("etc/apk/arch", "etc/apk/repositories")
 # debugfs and its libraries (bases.yaml names the suite); the C library is the machine's own.
 _DEBUGFS_PACKAGES = ("e2fsprogs", "libext2fs2", "libss2", "libcom-err2", "libblkid1", "libuuid1")
@@ -127,12 +128,10 @@ def _content(path: Path, entry: apkdb.Entry, selection: Selection) -> bytes:
 
 
 def _links(root: Path, members: Mapping[str, Member]) -> Iterator[tuple[str, Member]]:
-    """Busybox's applets: its trigger made them, no package owns them."""
-    for folder in ("bin", "sbin", "usr/bin", "usr/sbin"):
-        for path in sorted((root / folder).iterdir()):
-            name = f"{folder}/{path.name}"
-            if name not in members and path.is_symlink() and apkdb.link_target(path) == _BUSYBOX:
-                yield name, Member(mode=0o777, link=_BUSYBOX)
+    """Busybox's applets, which no package owns: its trigger links whatever nobody else provides."""
+    for path in (root / _APPLETS).read_text().split():
+        if path not in members:
+            yield path, Member(mode=0o777, link=_BUSYBOX)
 
 
 def _apk_files(root: Path, kept: Sequence[apkdb.Installed], selection: Selection) -> Iterator[tuple[str, Member]]:

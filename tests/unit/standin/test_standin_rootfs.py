@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from standin import apkdb, rootfs
 from standin.errors import StandinError
 
+APPLETS = b"bin/sh\nsbin/insmod\nusr/bin/env\n"
+
 
 def q1(content: bytes) -> str:
     return "Q1" + base64.b64encode(hashlib.sha1(content).digest()).decode()  # noqa: S324 - apk's
@@ -35,6 +37,8 @@ def machine(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     files = {
         "bin/busybox": b"busybox",
+        "sbin/insmod": b"a dropped package's, in place of busybox's link",
+        "etc/busybox-paths.d/busybox": APPLETS,
         "lib/ld-musl-x86_64.so.1": b"musl",
         "etc/hosts": b"",
         "etc/passwd": b"root:x:0:0\nguest:x:9:9\n",
@@ -47,18 +51,19 @@ def machine(tmp_path: Path) -> Path:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
-    for folder in ("sbin", "usr/bin", "usr/sbin"):
-        (root / folder).mkdir(parents=True)
     (root / "bin/sh").symlink_to("/bin/busybox")
-    (root / "usr/bin/env").symlink_to("/bin/busybox")
-    (root / "usr/bin/other").symlink_to("/usr/bin/elsewhere")
     kept_base = block("base", {"etc/hosts": b"127.0.0.1\n", "etc/passwd": b"root:x:0:0\n"}, depends="/bin/sh musl>=1")
-    kept_busybox = block("busybox", {"bin/busybox": b"busybox"}, "so:libc.musl-x86_64.so.1 !old", "/bin/sh cmd:sh=1")
+    kept_busybox = block(
+        "busybox",
+        {"bin/busybox": b"busybox", "etc/busybox-paths.d/busybox": APPLETS},
+        "so:libc.musl-x86_64.so.1 !old",
+        "/bin/sh cmd:sh=1",
+    )
     kept_musl = block("musl", {"lib/ld-musl-x86_64.so.1": b"musl"}, provides="so:libc.musl-x86_64.so.1=1")
     database = root / apkdb.DATABASE
     database.mkdir(parents=True)
     (database / "installed").write_text(
-        kept_base + kept_busybox + block("linux", {"boot/vmlinuz": b"kernel"}) + kept_musl
+        kept_base + kept_busybox + block("linux", {"boot/vmlinuz": b"kernel", "sbin/insmod": b"x"}) + kept_musl
     )
     (database / "triggers").write_text(f"{q1(b'busybox')} /bin\n{q1(b'linux')} /lib/modules\n")
     (database / "scripts.tar.gz").write_bytes(scripts_of("busybox", "linux"))
@@ -103,6 +108,8 @@ def test_only_what_the_kept_packages_own_and_busyboxs_links_remain(machine: Path
     assert names == {
         "bin/busybox",
         "bin/sh",
+        "sbin/insmod",
+        "etc/busybox-paths.d/busybox",
         "usr/bin/env",
         "lib/ld-musl-x86_64.so.1",
         "etc/hosts",

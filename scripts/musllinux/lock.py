@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from musllinux import toollock
 from musllinux.errors import EXIT_OK
-from musllinux.model import ordinal
+from musllinux.model import ordinal, tool_lock
 from musllinux.schema import Matrix
 from musllinux.settings import from_args
 
@@ -32,4 +32,7 @@ def wanted(matrix: Matrix) -> dict[str, tuple[list[str], str]]:
     }
     for name, tool in matrix.tools.isolated.items():
         found[name] = ([tool.requires or name], hosts[0])
+        for policy, pin in tool.pins.items():
+            if policy in matrix.policies:
+                found[tool_lock(name, tool, policy)] = ([pin], hosts[0])
     return found

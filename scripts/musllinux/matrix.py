@@ -103,10 +103,19 @@ def _policy_packages(matrix: Matrix, dropped: _Dropped) -> Iterator[_Problem]:
         yield from _unknown(("policies", name, "without"), policy.without, known, "package")
 
 
-def _tool_architectures(matrix: Matrix, dropped: _Dropped) -> Iterator[_Problem]:
-    known = [*matrix.architectures, *_dropped_names(dropped, ("architectures",))]
+def _tool_images(matrix: Matrix, dropped: _Dropped) -> Iterator[_Problem]:
+    """What tools are without: architectures, policies, images; and what they are pinned for: policies."""
+    arches = [*matrix.architectures, *_dropped_names(dropped, ("architectures",))]
+    policies = [*matrix.policies, *_dropped_names(dropped, ("policies",))]
+    images = [f"{policy}_{arch}" for policy in policies for arch in arches]
     for name, tool in matrix.tools.isolated.items():
-        yield from _unknown(("tools", "isolated", name, "without"), tool.without, known, "architecture")
+        path = ("tools", "isolated", name)
+        kind = "architecture, policy or image"
+        yield from _unknown((*path, "without"), tool.without, [*arches, *policies, *images], kind)
+        for policy in tool.pins:
+            if policy not in policies:
+                what = f"no policy {policy}"
+                yield _Problem((*path, "pins", policy), what, suggestion(policy, policies), at_key=True)
 
 
 def _architectures(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
@@ -175,7 +184,7 @@ _PACKAGED = ("packages", "libraries")
 _CHECKS: tuple[_Check, ...] = (
     _hosts,
     _policy_packages,
-    _tool_architectures,
+    _tool_images,
     _architectures,
     _interpreters,
     _releases,

@@ -127,6 +127,7 @@ class Library:
 @dataclass(frozen=True, kw_only=True)
 class Tool:
     name: str
+    lock: str  # lock/pylock.<lock>.toml
     commands: tuple[str, ...]
     project: str | None  # a package of this repository that is installed beside the locked ones
 
@@ -289,7 +290,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         sysroot_packages=tuple(sysroot),
         native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in unavailable),
         lacking=tuple(sorted(wanted & lacks)),
-        tools=tuple(_tool(n, t) for n, t in matrix.tools.isolated.items() if arch not in t.without),
+        tools=_tools(matrix, policy, arch),
         interpreter_tools=tuple(matrix.tools.interpreter),
         tool_host=_tool_host(matrix, interpreters),
         supply=supply,
@@ -335,8 +336,23 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
     )
 
 
-def _tool(name: str, section: ToolSection) -> Tool:
-    return Tool(name=name, commands=tuple(section.commands), project=section.project)
+def tool_lock(name: str, section: ToolSection, policy: str) -> str:
+    """The lock/pylock.<name>.toml that a policy's images take a tool from: cmake, or where it is pinned cmake-1_1."""
+    return f"{name}-{policy.removeprefix('musllinux_')}" if policy in section.pins else name
+
+
+def _tools(matrix: Matrix, policy: str, arch: str) -> tuple[Tool, ...]:
+    names = {arch, policy, f"{policy}_{arch}"}
+    return tuple(
+        Tool(
+            name=name,
+            lock=tool_lock(name, section, policy),
+            commands=tuple(section.commands),
+            project=section.project,
+        )
+        for name, section in matrix.tools.isolated.items()
+        if not names & set(section.without)
+    )
 
 
 def _base(supply: Supply, alpine: str, arch: str) -> Base:

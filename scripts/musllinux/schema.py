@@ -56,6 +56,9 @@ MachineFlag = Annotated[str, form(r"-m[A-Za-z0-9=+._-]+", "a machine flag of gcc
 BaseReference = Annotated[
     str, form(r"[A-Za-z0-9./:_-]*\{alpine\}[A-Za-z0-9._-]*", "an image reference with {alpine} in it", _names_host)
 ]
+Requirement = Annotated[
+    str, form(r"[A-Za-z0-9][A-Za-z0-9._-]*(\s*[<>=!~]=?\s*[0-9][A-Za-z0-9.*+!]*,?)*", "a requirement such as cmake<4.1")
+]
 Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 
@@ -125,8 +128,9 @@ class PackagesSection(Section):
 class ToolSection(Section):
     commands: list[Name]
     without: list[Name] = []
+    pins: dict[PolicyName, Requirement] = {}
     project: Name | None = None
-    requires: str | None = None
+    requires: Requirement | None = None
 
 
 class ToolsSection(Section):

@@ -4,19 +4,22 @@ The lock names files and their SHA-256, no index: wheels are fetched through the
 """
 
 import re
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging.markers import Environment
-from packaging.pylock import Pylock, PylockSelectError, PylockValidationError
+from packaging.pylock import Package, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from musllinux.errors import FactoryError
 from musllinux.model import Image, Interpreter, ordinal
 from musllinux.run import run
+
+_RENEW = "`musllinux lock` renews it"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 INSTALLER = "installer"  # the library that installs wheels into foreign prefixes; used while building, not shipped
 
@@ -42,23 +45,22 @@ def select(root: Path, name: str, image: Image, interpreter: Interpreter) -> lis
     """
     path = lock_path(root, name)
     try:
-        lock = Pylock.from_dict(tomllib.loads(path.read_text()))
+        lock = Pylock.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         chosen = list(lock.select(environment=_environment(image, interpreter), tags=_tags(image, interpreter)))
     except FileNotFoundError as error:
-        raise FactoryError(f"{path}: no such lock", hint="`musllinux lock --tools` writes it") from error
-    except (tomllib.TOMLDecodeError, PylockValidationError, PylockSelectError) as error:
-        raise FactoryError(
-            f"{path}: {error} (for {interpreter.tag} on {image.id})",
-            hint="`musllinux lock --tools` renews it",
-        ) from error
+        raise FactoryError(f"{path}: no such lock", hint="`musllinux lock` writes it") from error
+    except (ValueError, RecursionError, PylockValidationError, PylockSelectError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise FactoryError(f"{path}: {said} (for {interpreter.tag} on {image.id})", hint=_RENEW) from error
     return sorted(_wheel(path, package, artifact) for package, artifact in chosen)
 
 
-def _wheel(path: Path, package: Any, artifact: Any) -> Wheel:
-    file = Path(artifact.path or "").name
-    if not file.endswith(".whl") or "sha256" not in artifact.hashes:
-        raise FactoryError(f"{path}: {package.name} is not locked as a wheel with its SHA-256")
-    return Wheel(project=package.name, version=str(package.version), file=file, sha256=artifact.hashes["sha256"])
+def _wheel(path: Path, package: Package, artifact: object) -> Wheel:
+    file = Path(artifact.path or "").name if isinstance(artifact, PackageWheel) else ""
+    sha256 = artifact.hashes.get("sha256", "") if isinstance(artifact, PackageWheel) else ""
+    if not file.endswith(".whl") or not _SHA256.fullmatch(sha256):
+        raise FactoryError(f"{path}: {package.name} is not locked as a wheel with its SHA-256", hint=_RENEW)
+    return Wheel(project=package.name, version=str(package.version), file=file, sha256=sha256)
 
 
 def _environment(image: Image, interpreter: Interpreter) -> Environment:
@@ -103,16 +105,19 @@ def lock(root: Path, name: str, requirements: Sequence[str], oldest: str) -> Non
     path = lock_path(root, name)
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_name(f"pylock.new-{name}.toml")
-    argv = ["uv", "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}"]
-    argv += [
-        "--only-binary=:all:",
-        "--format=pylock.toml",
-        "--no-header",
-        "--upgrade",
-        f"--output-file={fresh}",
-        "-",
-    ]
-    run(argv, stdin="\n".join(requirements).encode())
-    text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text())
-    fresh.write_text(f"# Written by `musllinux lock --tools`: {', '.join(requirements)}. Do not edit.\n{text}")
-    fresh.replace(path)
+    argv = [_uv(), "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}", "--only-binary=:all:"]
+    argv += ["--format=pylock.toml", "--no-header", f"--output-file={fresh}", "-"]
+    try:
+        run(argv, stdin="\n".join(requirements).encode())
+        text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text(encoding="utf-8"))
+        head = f"# Written by `musllinux lock`: {', '.join(requirements)}. Do not edit.\n"
+        fresh.write_text(head + text, encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _uv() -> str:
+    """uv beside this Python (a development dependency, in the same virtual environment), else on PATH."""
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else "uv"

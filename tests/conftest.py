@@ -51,7 +51,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _deselected["slow"]:
-        terminalreporter.line(f"left out: {_deselected['slow']} tests of whole images (`make test-all` runs them)")
+        terminalreporter.line(f"left out: {_deselected['slow']} slow tests (`make test-all` runs them)")
 
 
 def _needs(item: pytest.Item) -> Iterator[str]:

@@ -74,7 +74,7 @@ class Checkout:
 
     def push(self, *args: str, config: Path | None = None) -> Completed:
         env = {"MUSLLINUX_ROOT": str(self.root), **({"DOCKER_CONFIG": str(config)} if config else {})}
-        return run([sys.executable, "-m", "musllinux", "push", *args], env=env, check=False, timeout=120)
+        return run([sys.executable, "-m", "musllinux", "push", *args], env=env, check=False, timeout=300)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_an_image_is_served_under_todays_first_tag_by_the_digest_that_is_printed
     done = checkout.push("--registry", place, "--json")
     result = json.loads(done.output[done.output.index("{") :])
     digest, manifest = served(place, f"{today()}-1")
-    assert done.code == 0
+    assert done.code == 0, done.output
     assert [(p["digest"], p["how"]) for p in result["pushed"]] == [(digest, "pushed")]
     assert manifest["config"]["digest"] == image
     assert json.loads((checkout.root / "build" / ID / "push.json").read_text())["digest"] == digest
@@ -129,7 +129,7 @@ def test_pushing_again_changes_nothing(checkout: Checkout, place: str) -> None:
     checkout.image()
     first = checkout.push("--registry", place)
     second = checkout.push("--registry", place)
-    assert (first.code, second.code) == (0, 0)
+    assert (first.code, second.code) == (0, 0), first.output + second.output
     assert "was there" in second.output
     assert first.output.splitlines()[-1] == second.output.splitlines()[-1]
 
@@ -141,7 +141,7 @@ def test_another_image_of_the_day_gets_the_next_tag_and_the_first_stays(checkout
     image = checkout.image()
     done = checkout.push("--registry", place)
     _, manifest = served(place, f"{today()}-2")
-    assert done.code == 0
+    assert done.code == 0, done.output
     assert manifest["config"]["digest"] == image
     assert served(place, f"{today()}-1")[0] == before
 
@@ -161,11 +161,12 @@ def test_a_taken_tag_is_never_overwritten(checkout: Checkout, place: str) -> Non
 def test_several_images_go_under_one_tag(checkout: Checkout, place: str) -> None:
     other = f"{POLICY}_aarch64"
     checkout.image()
-    checkout.push("--registry", place)  # takes N=1 for this one alone
+    first = checkout.push("--registry", place)  # takes N=1 for this one alone
+    assert first.code == 0, first.output
     checkout.image()
     checkout.image(other)
     done = checkout.push("--registry", place)
-    assert done.code == 0
+    assert done.code == 0, done.output
     assert served(place, f"{today()}-2")[0]
     assert served(place, f"{today()}-2", other)[0]
 

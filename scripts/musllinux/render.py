@@ -33,12 +33,13 @@ def dockerfile(image: Image, templates: Path) -> str:
     """
     try:
         text = _environment(templates).get_template("Dockerfile.j2").render(image=image)
-    except jinja2.TemplateError as error:
-        raise FactoryError(f"{_place(error, templates)}: {error.message}", hint="templates/ is wrong") from error
+    except Exception as error:  # whatever an expression raises is the mistake of the template it stands in
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise FactoryError(f"{_place(error, templates)}: {said}", hint="templates/ is wrong") from error
     return text.rstrip("\n") + "\n"
 
 
-def _place(error: jinja2.TemplateError, templates: Path) -> str:
+def _place(error: Exception, templates: Path) -> str:
     """file:line of a template's mistake: syntax errors say it, others leave it in the traceback."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"{error.filename}:{error.lineno}"
@@ -57,7 +58,9 @@ def command(args: Namespace) -> int:
     images = resolve(matrix, supply.upstream(matrix, lockfile.load(settings.lock_file)), settings.selection)
     texts = {_path(settings, image): dockerfile(image, settings.root / "templates") for image in images}
     stale = [path for path, text in texts.items() if _read(path) != text]
-    return _check(settings, texts, stale) if args.check else _write(settings, texts, stale)
+    everything = not (settings.ids or settings.policies or settings.arches)
+    orphans = sorted(set(settings.root.glob("images/*/Dockerfile")) - set(texts)) if everything else []
+    return (_check if args.check else _write)(settings, texts, stale, orphans)
 
 
 def _path(settings: Settings, image: Image) -> Path:
@@ -65,27 +68,35 @@ def _path(settings: Settings, image: Image) -> Path:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _check(settings: Settings, texts: dict[Path, str], stale: list[Path]) -> int:
+def _check(settings: Settings, texts: dict[Path, str], stale: list[Path], orphans: list[Path]) -> int:
     for path in stale:
         name = str(path.relative_to(settings.root))
         lines = difflib.unified_diff(
             _read(path).splitlines(), texts[path].splitlines(), name, "rendered now", lineterm="", n=0
         )
         print("\n".join(list(lines)[:20]))
-    if stale:
-        print(f"{len(stale)} of {len(texts)} Dockerfiles are not up to date: run `musllinux render`", file=sys.stderr)
-    return EXIT_FAILED if stale else EXIT_OK
+    for path in orphans:
+        print(f"{path.relative_to(settings.root)} is of no image in the matrix")
+    if wrong := len(stale) + len(orphans):
+        print(f"{wrong} of {len(texts)} Dockerfiles are not up to date: run `musllinux render`", file=sys.stderr)
+    return EXIT_FAILED if wrong else EXIT_OK
 
 
-def _write(settings: Settings, texts: dict[Path, str], stale: list[Path]) -> int:
+def _write(settings: Settings, texts: dict[Path, str], stale: list[Path], orphans: list[Path]) -> int:
+    """Bring images/ up to date. Orphans are files of images that the matrix had once."""
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
-        fresh.write_text(texts[path])
+        fresh.write_text(texts[path], encoding="utf-8")
         fresh.replace(path)
         print(f"wrote {path.relative_to(settings.root)}")
+    for path in orphans:
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+        print(f"removed {path.relative_to(settings.root)}")
     print(f"{len(texts)} Dockerfiles, {len(stale)} changed", file=sys.stderr)
     return EXIT_OK

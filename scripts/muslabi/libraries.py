@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from muslabi.database import read_data
 from muslabi.elf import Elf
 
-_WINDOW = 256  # bytes around a key in which its version stands
-_BEFORE = 32  # of them, those before the key
-_TRIES = 64  # places of a key looked at in one file
+_MOST = 64  # versions of one library looked at in one file
 
 
 @dataclass(frozen=True, order=True)
@@ -30,7 +30,7 @@ class Known:
     """How to find a library's version, and until when a branch of it is cared for."""
 
     name: str
-    key: bytes
+    mark: bytes  # a text of the library that is long, and so found fast
     comment: bool  # stands only in what is not loaded (.comment)
     pattern: re.Pattern[bytes]
     end_of_life: dict[str, date]
@@ -46,7 +46,7 @@ def known() -> tuple[Known, ...]:
 def _known(raw: dict[str, Any]) -> Known:
     return Known(
         name=raw["name"],
-        key=raw["key"].encode(),
+        mark=raw["mark"].encode(),
         comment=raw.get("comment", False),
         pattern=re.compile(raw["pattern"].encode()),
         end_of_life={k: date.fromisoformat(v) for k, v in raw.get("end_of_life", {}).items()},
@@ -62,29 +62,19 @@ def _numbers(version: str) -> tuple[int, ...]:
 def scan(data: bytes, elf: Elf) -> tuple[Found, ...]:
     """The libraries whose version strings stand in the ELF file `data`, each version once."""
     unloaded = ((elf.loaded_to, len(data)),)
-    found = {
-        hit
-        for library in known()
-        for start, end in (unloaded if library.comment else elf.data)
-        for hit in _hits(library, data, start, end)
-    }
+    found: set[Found] = set()
+    for library in known():
+        ranges = unloaded if library.comment else elf.data
+        if any(data.find(library.mark, start, end) >= 0 for start, end in ranges):
+            found.update(hit for start, end in ranges for hit in _hits(library, data, start, end))
     return tuple(sorted(found))
 
 
-def _hits(library: Known, data: bytes, start: int, end: int) -> set[Found]:
-    hits: set[Found] = set()
-    place = start - 1
-    for _ in range(_TRIES):
-        place = data.find(library.key, place + 1, end)
-        if place < 0:
-            break
-        match = library.pattern.search(data, max(0, place - _BEFORE), place + _WINDOW)
-        if match:
-            version = match["version"].decode()
-            branch = match["branch"].decode() if "branch" in library.pattern.groupindex else ""
-            hits.add(Found(library.name, version, branch))
-            place = max(place, match.end())
-    return hits
+def _hits(library: Known, data: bytes, start: int, end: int) -> Iterator[Found]:
+    branches = "branch" in library.pattern.groupindex
+    for match in islice(library.pattern.finditer(data, start, end), _MOST):
+        branch = match["branch"].decode() if branches else ""
+        yield Found(library.name, match["version"].decode(), branch)
 
 
 def outdated(found: Found, today: date) -> str | None:

@@ -355,10 +355,10 @@ def test_pypys_names_are_the_interpreters(tmp_path: Path) -> None:
 
 
 def test_an_old_openssl_is_a_warning(tmp_path: Path) -> None:
-    old = audited(tmp_path, text=b"\0OpenSSL 1.1.1w  11 Sep 2023\0")
+    old = audited(tmp_path, text=b"\0OPENSSLDIR: \0OpenSSL 1.1.1w  11 Sep 2023\0")
     assert codes(old) == {"old-library": "warning"}
     assert ("OpenSSL", "1.1.1w") in old.files[0].libraries
-    assert audited(tmp_path, text=b"\0OpenSSL 3.5.4 30 Sep 2025\0").verdict == "pass"
+    assert audited(tmp_path, text=b"\0OPENSSLDIR: \0OpenSSL 3.5.4 30 Sep 2025\0").verdict == "pass"
 
 
 def test_toolchains_are_reported_from_what_is_not_loaded(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def test_a_thirteenth_architecture_is_data_only(tmp_path: Path) -> None:
 architectures:
   riscv64:
     {apk: riscv64, platform: linux/riscv64, triple: riscv64-alpine-linux-musl, loader: ld-musl-riscv64.so.1,
-     rust: riscv64gc-unknown-linux-musl, bits: 64, endian: little, uname: [riscv64], entry: [], march: [], qemu: riscv64}
+     rust: riscv64gc-unknown-linux-musl, bits: 64, endian: little, uname: [riscv64], entry: [], march: [],
+     qemu: riscv64}
 """
     )
     matrix = load(SHIPPED, [overlay])
@@ -347,6 +348,7 @@ def test_a_wrong_template_is_a_line_on_the_command_line_and_nothing_is_written(c
     assert not (copy / "images").exists()
 
 
-def test_an_unknown_image_is_bad_usage(copy: Path, said: Captured) -> None:
+@pytest.mark.usefixtures("copy")
+def test_an_unknown_image_is_bad_usage(said: Captured) -> None:
     assert cli.main(["render", "musllinux_1_2_sparc"]) == 2
     assert "no image 'musllinux_1_2_sparc' in the matrix" in said()[1]

@@ -59,7 +59,7 @@ doctor: ## What this machine has, and what to do about the rest
 
 standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|status]
 	@scripts/setup python
-	@$(musllinux) standin $(or $(DO),up)
+	@$(musllinux) standin $(or $(DO),up) $(selection) $(addprefix --interpreters=,$(INTERPRETERS))
 
 test: ## Unit tests, then the integration tests this machine can run (minutes); SLOW=1 whole images, too
 	@scripts/setup python

@@ -23,9 +23,7 @@ TAIL = 20  # lines of output kept for each step, for the message about one that 
 
 _LINE = re.compile(r"^#(?P<number>\d+) (?P<text>.*)$")
 # Newer ones pad the index and, with several platforms, say `linux/amd64->arm64` before the stage.
-_TITLE = re.compile(
-    r"^\[(?:linux/\S+ )?(?:(?P<stage>[^\]]*?) +)?(?P<index>\d+)/(?P<total>\d+)\] (?P<command>.*)$"
-)
+_TITLE = re.compile(r"^\[(?:linux/\S+ )?(?:(?P<stage>[^\]]*?) +)?(?P<index>\d+)/(?P<total>\d+)\] (?P<command>.*)$")
 _INTERNAL = re.compile(r"^\[(?P<stage>[^\]]+)\] (?P<command>.*)$")
 _OUTPUT = re.compile(r"^\d+\.\d+ (?P<text>.*)$")
 _DONE = re.compile(r"^DONE (?P<seconds>\d+(?:\.\d+)?)s$")
@@ -46,9 +44,7 @@ class Step:
     """A step as it stands after one line of the stream."""
 
     number: int
-    stage: (
-        str  # as the Dockerfile names it (`stage-3` where it does not); BuildKit's own: "internal" or empty
-    )
+    stage: str  # as the Dockerfile names it (`stage-3` where it does not); BuildKit's own: "internal" or empty
     index: int  # 1-based place in its stage; 0 for BuildKit's own steps
     total: int  # steps in its stage; 0 likewise
     command: str  # as BuildKit shows it: one line, build arguments filled in

@@ -19,9 +19,7 @@ def own(name: str) -> list[tuple[str, int, int, State]]:
 
 
 def test_a_finished_build_has_every_line_of_the_dockerfile_with_its_seconds() -> None:
-    found = [
-        (f"{s.stage} {s.index}/{s.total}", s.command[:8], s.seconds) for s in steps("0.8-ok.log") if s.own
-    ]
+    found = [(f"{s.stage} {s.index}/{s.total}", s.command[:8], s.seconds) for s in steps("0.8-ok.log") if s.own]
     assert found == [
         ("base 1/1", "ADD x.ta", 0.2),
         ("a 1/2", "RUN echo", 1.6),
@@ -90,9 +88,7 @@ def test_a_dockerfile_that_does_not_parse_has_no_failed_step() -> None:
 
 
 def test_a_programs_output_cannot_end_its_step() -> None:
-    found = parse(
-        ["#7 [a 1/1] RUN x", "#7 0.1 DONE 3s", "#7 0.2 ERROR: none", "#7 0.3 CACHED", "#7 DONE 0.4s"]
-    )
+    found = parse(["#7 [a 1/1] RUN x", "#7 0.1 DONE 3s", "#7 0.2 ERROR: none", "#7 0.3 CACHED", "#7 DONE 0.4s"])
     assert [(s.state, s.seconds) for s in found] == [(State.DONE, 0.4)]
 
 
@@ -108,9 +104,7 @@ def test_the_end_of_a_line_does_not_matter(name: str) -> None:
 
 
 ENDINGS = {State.DONE: "DONE 1.5s", State.CACHED: "CACHED", State.FAILED: "ERROR: bad: exit code: 9"}
-WORDS = st.text(
-    st.characters(min_codepoint=32, max_codepoint=0x2FFF, blacklist_characters="\x85\u2028\u2029")
-)
+WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, blacklist_characters="\x85\u2028\u2029"))
 
 
 @st.composite
@@ -149,9 +143,7 @@ def test_any_interleaving_gives_every_step_once_with_its_own_ending(
             assert len(step.tail) == min(TAIL, expected[step.number][2])
 
 
-@given(
-    st.lists(st.one_of(st.text(), st.from_regex(r"#\d{1,2} .*"), st.sampled_from(["#1 ...", "#1 DONE 1.0s"])))
-)
+@given(st.lists(st.one_of(st.text(), st.from_regex(r"#\d{1,2} .*"), st.sampled_from(["#1 ...", "#1 DONE 1.0s"]))))
 def test_no_stream_makes_it_raise_and_running_is_said_once_before_the_end(lines: list[str]) -> None:
     parser = Parser()
     reported: dict[int, list[State]] = {}

@@ -34,9 +34,7 @@ def test_without_a_terminal_each_stage_is_a_line_with_its_time() -> None:
 
 
 def test_cached_stages_are_said_once_in_whatever_order_their_lines_come() -> None:
-    assert sorted(plain("0.8-cached.log")) == [
-        f"[{ID}] {stage} cached" for stage in ("a", "b", "base", "stage-3")
-    ]
+    assert sorted(plain("0.8-cached.log")) == [f"[{ID}] {stage} cached" for stage in ("a", "b", "base", "stage-3")]
 
 
 def test_a_failed_stage_says_how_and_where() -> None:
@@ -46,10 +44,7 @@ def test_a_failed_stage_says_how_and_where() -> None:
 
 
 def test_a_stage_without_an_exit_code_says_buildkits_reason() -> None:
-    assert (
-        plain("0.8-missing-file.log")[-1]
-        == f'[{ID}] image failed ("/nope" not found: not found): COPY nope /nope'
-    )
+    assert plain("0.8-missing-file.log")[-1] == f'[{ID}] image failed ("/nope" not found: not found): COPY nope /nope'
 
 
 def test_a_long_command_is_cut() -> None:

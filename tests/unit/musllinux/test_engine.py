@@ -18,9 +18,7 @@ def docker(folder: Path, version: str, buildx: str = "") -> Path:
     """A folder with a docker command that answers as that version does."""
     folder.mkdir()
     program = folder / "docker"
-    plugin = (
-        f'echo "github.com/docker/buildx v{buildx} abc"' if buildx else 'echo "unknown command" >&2; exit 1'
-    )
+    plugin = f'echo "github.com/docker/buildx v{buildx} abc"' if buildx else 'echo "unknown command" >&2; exit 1'
     program.write_text(
         f'#!/bin/sh\ncase "$*" in --version) echo "{version}";; "buildx version") {plugin};; *) exit 9;esac\n'
     )
@@ -153,9 +151,7 @@ def test_a_named_builder_needs_buildx() -> None:
         ("linux/amd64", "linux/386", False),
     ],
 )
-def test_an_image_is_for_a_platform_exactly_where_cibuildwheel_takes_it(
-    says: str, asked: str, good: bool
-) -> None:
+def test_an_image_is_for_a_platform_exactly_where_cibuildwheel_takes_it(says: str, asked: str, good: bool) -> None:
     assert ImageFacts(id="sha256:0", platform=says, labels={}, size=0).is_for(asked) is good
 
 
@@ -250,7 +246,5 @@ def make_context(config: Path, name: str, host: str) -> None:
     meta = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     meta.mkdir(parents=True)
     endpoint = {"Host": host, "SkipTLSVerify": False}
-    (meta / "meta.json").write_text(
-        json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}})
-    )
+    (meta / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}}))
     (config / "config.json").write_text(json.dumps({"currentContext": name}))

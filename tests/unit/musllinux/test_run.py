@@ -150,11 +150,7 @@ def test_stopping_reaches_the_programs_of_worker_threads_and_lets_no_new_ones_st
     assert run(["true"]).code == 0
 
 
-@given(
-    st.lists(
-        st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1), min_size=1
-    )
-)
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1), min_size=1))
 def test_what_is_shown_for_pasting_is_what_ran(words: list[str]) -> None:
     assert shlex.split(pasteable(words)) == words
 

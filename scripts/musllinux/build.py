@@ -114,7 +114,7 @@ def _order(image: Image, shop: Workshop, board: Board) -> _Order:
     dockerfile = place / "Dockerfile"
     dockerfile.write_text(text)
     labels = _labels(shop.root)
-    fingerprint = _fingerprint(text, made.digest, image.supply.content, labels[REVISION])
+    fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[REVISION])
     return _Order(image=image, context=made.path, dockerfile=dockerfile, labels=labels, fingerprint=fingerprint)
 
 
@@ -137,7 +137,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
             dockerfile=order.dockerfile,
             tag=image.tag,
             platform=image.arch.platform,
-            args={"SOURCES_CONTENT": image.supply.content},
+            args=image.contents,
             secrets=_secrets(image, secret, shop.ca_bundle),
             labels=order.labels,
             network=image.supply.network,

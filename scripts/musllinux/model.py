@@ -4,8 +4,9 @@ Nothing downstream asks which architecture this is.
 """
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from musllinux.apkindex import Package, content
 from musllinux.errors import FactoryError, UsageError
 from musllinux.schema import ArchitectureSection, Matrix, PolicySection, ToolSection
 
@@ -46,7 +47,8 @@ class Supply:
     lacks: Mapping[tuple[str, str], frozenset[str]]  # by (policy, wheel architecture): apk packages it does not have
     apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
     network: str = ""  # the build's network mode where it needs one
-    content: str = ""  # changes whenever what the mirror serves changes; part of every cache key
+    # what the mirror serves, by (release, apk architecture), where that is known: it decides what is built again
+    packages: Mapping[tuple[str, str], tuple[Package, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +212,18 @@ class Image:
             f"{LABELS}.floor": self.policy.floor,
         }
         return values if self.supply.publishable else {**values, f"{LABELS}.standin": "1"}
+
+    @property
+    def contents(self) -> Mapping[str, str]:
+        """Build arguments that change when the packages of a stage do: BuildKit cannot see what apk would fetch."""
+        served = self.supply.packages
+        own = served.get((self.base.release, self.arch.apk), ())
+        builders = [p for (release, _), each in served.items() if release == self.base.release for p in each]
+        return {
+            "NATIVE_CONTENT": content(builders, self.native_packages),  # whatever the building machine is
+            "SYSROOT_CONTENT": content(own, self.sysroot_packages),
+            "SYSTEM_CONTENT": content(own, self.system_packages),
+        }
 
     @property
     def repositories(self) -> tuple[str, ...]:

@@ -1,14 +1,18 @@
 """Where a run's inputs come from: upstream as the lock pins it, or the stand-in as it says of itself."""
 
 import json
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from musllinux.apkindex import Package, parse
 from musllinux.errors import FactoryError
 from musllinux.lockfile import Lock
 from musllinux.model import Archive, Base, Supply
 from musllinux.schema import Matrix
+
+PATIENCE = 10  # seconds the stand-in, on this machine, has to answer
 
 
 def upstream(matrix: Matrix, lock: Lock) -> Supply:
@@ -73,7 +77,7 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         },
         apk_key=state["key"],
         network="host",  # it serves on loopback
-        content=_content(state["index"]),
+        packages=_packages(state),
     )
 
 
@@ -97,5 +101,18 @@ def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, 
     return found
 
 
-def _content(index: Mapping[str, str]) -> str:
-    return ";".join(f"{place}={digest[:16]}" for place, digest in sorted(index.items()))
+def _packages(state: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Package, ...]]:
+    """What its repositories serve, from the indexes themselves (places are v3.20/main/x86_64)."""
+    found: dict[tuple[str, str], tuple[Package, ...]] = {}
+    for place in sorted(state["index"]):
+        release, _, arch = place.removeprefix("v").split("/")
+        url = f"{state['mirror']}/{place}/APKINDEX.tar.gz"
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - the stand-in's own, http
+                packages = parse(answer.read())
+        except OSError as error:
+            raise FactoryError(
+                f"the stand-in does not answer: {url}", hint="`musllinux standin up` starts it"
+            ) from error
+        found[release, arch] = (*found.get((release, arch), ()), *packages)
+    return found

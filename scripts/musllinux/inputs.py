@@ -1,6 +1,7 @@
 """Downloads, every byte checked against its locked sum before anything uses it, kept in a content-addressed cache.
 
 A file stands in the cache under its SHA-256 or not at all: it is written under another name, checked, then renamed.
+What a disk or a power cut spoilt afterwards is found when it is used, and fetched again.
 """
 
 import contextlib
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from musllinux.errors import FactoryError
 from musllinux.model import Archive, Image, Interpreter, Supply
-from musllinux.run import run
+from musllinux.redact import redact
+from musllinux.run import CommandError, run
 from musllinux.toollock import Wheel, platforms
 
 Report = Callable[[str], None]
@@ -33,8 +35,8 @@ def cpython_archive(cache: Path, supply: Supply, archive: Archive, report: Repor
     Raises FactoryError when the source cannot be reached or the sum is wrong (both sums named, the file removed).
     """
     place = cached(cache, archive.sha256, archive.file)
-    if not place.exists():
-        url = f"{supply.python}/{archive.version}/{archive.file}"
+    if not _stands(place, archive.sha256):
+        url = f"{supply.python}/{archive.folder}/{archive.file}"
         report(f"downloading {archive.file}")
         with _incoming(place) as part:
             _download(url, part, ca)
@@ -43,9 +45,12 @@ def cpython_archive(cache: Path, supply: Supply, archive: Archive, report: Repor
 
 
 def wheels(cache: Path, image: Image, interpreter: Interpreter, wanted: Iterable[Wheel], report: Report) -> list[Path]:
-    """Locked wheels, fetched by the user's own pip configuration (index, proxies, certificates) where not cached."""
+    """Locked wheels, fetched by the user's own pip configuration (index, proxies, certificates) where not cached.
+
+    Raises FactoryError when pip does not bring them, or brings something else.
+    """
     wanted = list(wanted)
-    missing = [w for w in wanted if not cached(cache, w.sha256, w.file).exists()]
+    missing = [w for w in wanted if not _stands(cached(cache, w.sha256, w.file), w.sha256)]
     if missing:
         report(f"downloading {', '.join(sorted({w.project for w in missing}))}")
         _pip_download(cache, image, interpreter, missing)
@@ -54,20 +59,44 @@ def wheels(cache: Path, image: Image, interpreter: Interpreter, wanted: Iterable
 
 def _pip_download(cache: Path, image: Image, interpreter: Interpreter, missing: list[Wheel]) -> None:
     abi = interpreter.tag.split("-")[1]
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="wheels-", dir=cache) as folder:
-        requirements = Path(folder, "requirements.txt")
+    with _scratch(cache, "wheels-") as folder:
+        requirements = folder / "requirements.txt"
         requirements.write_text("".join(f"{w.project}=={w.version} --hash=sha256:{w.sha256}\n" for w in missing))
         how = ["--quiet", "--no-deps", "--require-hashes", "--no-input", "--only-binary=:all:", "--implementation=cp"]
         target = [f"--python-version={interpreter.series}", f"--abi={abi}", "--abi=none", "--abi=abi3"]
         target += [f"--platform={p}" for p in platforms(image)]
         where = [f"--dest={folder}", f"--requirement={requirements}"]
-        run([sys.executable, "-m", "pip", "download", *how, *target, *where])
+        try:
+            run([sys.executable, "-m", "pip", "download", *how, *target, *where])
+        except CommandError as error:
+            raise _not_brought(image, missing, error) from error
         for wheel in missing:
-            place = cached(cache, wheel.sha256, wheel.file)
-            with _incoming(place) as part:
-                shutil.copyfile(Path(folder, wheel.file), part)
+            with _incoming(cached(cache, wheel.sha256, wheel.file)) as part:
+                shutil.copyfile(folder / wheel.file, part)
                 _check(part, wheel.sha256, wheel.file)
+
+
+def _not_brought(image: Image, missing: Iterable[Wheel], error: CommandError) -> FactoryError:
+    names = ", ".join(f"{w.project} {w.version}" for w in missing)
+    said = "".join(f"\n    {line}" for line in error.tail)
+    return FactoryError(
+        redact(f"pip does not bring {names} for {image.id}:{said}"),
+        hint="pip takes index, proxy and certificates from its own configuration: `pip config list` shows it",
+    )
+
+
+@contextlib.contextmanager
+def _scratch(cache: Path, prefix: str) -> Iterator[Path]:
+    """A folder in the cache for the length of the block."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
+    except OSError as error:
+        raise _unwritable(cache, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -77,10 +106,7 @@ def _incoming(place: Path) -> Iterator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".incoming-", dir=place.parent)
     except OSError as error:
-        raise FactoryError(
-            f"cannot write to the cache {place.parent}: {error.strerror}",
-            hint="set MUSLLINUX_CACHE to a folder with room",
-        ) from error
+        raise _unwritable(place.parent, error) from error
     os.close(handle)
     part = Path(name)
     try:
@@ -91,40 +117,67 @@ def _incoming(place: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def _unwritable(place: Path, error: OSError) -> FactoryError:
+    return FactoryError(
+        f"cannot write to the cache {place}: {error.strerror or error}",
+        hint="make room, or set MUSLLINUX_CACHE to another folder",
+    )
+
+
 def _download(url: str, part: Path, ca: Path | None) -> None:
     import requests  # noqa: PLC0415 - slow to import, needed only here
+    import urllib3  # noqa: PLC0415
 
+    # The locked sum is that of the file as it lies there: no compression asked for, none undone that a server claims.
+    plain = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, verify=str(ca) if ca else True) as answer:
-            answer.raise_for_status()
+        with requests.get(url, stream=True, timeout=TIMEOUT, verify=str(ca) if ca else True, headers=plain) as answer:
+            if not answer.ok:
+                said = f"{redact(url)}: the server answered {answer.status_code}"
+                raise FactoryError(said, hint="is this version still there? a mirror must have all of upstream's files")
             with part.open("wb") as out:
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in answer.raw.stream(CHUNK, decode_content=False):
                     out.write(chunk)
-    except requests.HTTPError as error:
-        status = error.response.status_code
-        raise FactoryError(
-            f"{_public(url)}: the server answered {status}", hint="is this version still there?"
-        ) from error
-    except requests.RequestException as error:
-        raise FactoryError(
-            f"{_public(url)}: not reachable ({type(error).__name__})",
-            hint="check the network, proxy and mirror, or try SOURCES=standin",
-        ) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _not_downloaded(url, error) from error
     except OSError as error:
-        raise FactoryError(f"{part.parent}: {error.strerror}", hint="make room, or set MUSLLINUX_CACHE") from error
+        raise _unwritable(part.parent, error) from error
 
 
-def _public(url: str) -> str:
-    """The URL without a user's credentials."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _not_downloaded(url: str, error: Exception) -> FactoryError:
+    import requests  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415
+
+    hint = "check the network, proxy and mirror, or try SOURCES=standin"
+    match error:
+        case requests.exceptions.SSLError():
+            what, hint = "its certificate is not trusted", "SSL_CERT_FILE names a bundle with your own CA"
+        case requests.Timeout() | urllib3.exceptions.TimeoutError():
+            what = f"no answer in time ({TIMEOUT[0]:g} s to connect, {TIMEOUT[1]:g} s for more data)"
+        case urllib3.exceptions.HTTPError():
+            what = "the connection broke off"
+        case _:
+            what = "not reachable"
+    return FactoryError(f"{redact(url)}: {what}", hint=hint)
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stands(place: Path, sha256: str) -> bool:
+    """Whether the cache has the file, whole."""
+    try:
+        return _sum(place) == sha256
+    except OSError:
+        return False
 
 
 def _check(path: Path, sha256: str, origin: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _sum(path)
     if found != sha256:
         raise FactoryError(
-            f"{_public(origin)}: wrong checksum: locked {sha256}, got {found}; the file was removed",
+            f"{redact(origin)}: wrong checksum: locked {sha256}, got {found}; the file was removed",
             hint="it was changed on the way or at its source: compare with its publisher before you renew the lock",
         )

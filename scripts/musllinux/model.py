@@ -3,6 +3,7 @@
 Nothing downstream asks which architecture this is.
 """
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -17,11 +18,16 @@ OPT = "/opt/_internal"
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A CPython source archive: file name below `<python>/<version>/`, and its SHA-256 in hex."""
+    """A CPython source archive: file name below `<python>/<folder>/`, and its SHA-256 in hex."""
 
     version: str
     file: str
     sha256: str
+
+    @property
+    def folder(self) -> str:
+        """As on python.org, prereleases are in their release's folder: 3.15.0rc1 in 3.15.0."""
+        return re.sub(r"(a|b|rc)\d+$", "", self.version)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,7 @@ class Supply:
     name: str
     publishable: bool
     mirror: str  # <mirror>/v3.22/main/x86_64/APKINDEX.tar.gz
-    python: str  # <python>/3.14.6/Python-3.14.6.tar.xz
+    python: str  # <python>/3.14.6/Python-3.14.6.tar.xz, a prerelease in its release's folder
     archives: Mapping[str, Archive]  # by series ("3.14")
     bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
     lacks: Mapping[tuple[str, str], frozenset[str]]  # by (policy, wheel architecture): apk packages it does not have

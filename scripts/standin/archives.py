@@ -25,6 +25,11 @@ class Archive:
     path: Path
     sha256: str
 
+    @property
+    def place(self) -> str:
+        """Where python.org has it: prereleases in their release's folder."""
+        return f"{re.sub(r'(a|b|rc)[0-9]+$', '', self.version)}/{self.path.name}"
+
 
 def default_series() -> tuple[str, ...]:
     """The series that `up` provides unless told otherwise."""

@@ -180,7 +180,7 @@ def _repositories(lines: Sequence[Line]) -> Iterator[mirror.Repository]:
 
 
 def _files(stock: Stock) -> dict[str, Path]:
-    files = {f"python/{each.version}/{each.path.name}": each.path for each in stock.archives}
+    files = {f"python/{each.place}": each.path for each in stock.archives}
     for base in stock.bases:
         if base.origin != COMPOSED:  # Alpine's mirrors have no such file
             files[f"alpine/v{base.release}/releases/{base.apk_arch}/{base.file_name}"] = base.layer.path

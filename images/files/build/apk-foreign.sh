@@ -1,6 +1,7 @@
 #!/bin/sh
 # apk-foreign.sh ROOT ARCH PACKAGE…: unpack packages of another architecture below ROOT with the native apk.
-# Their scripts are not run (they need that architecture): run-apk-scripts.sh does that later, where it can.
+# Their scripts are not run (they need that architecture): apk-scripts.sh does that later, where it can.
+# shellcheck source=images/files/build/sources.sh
 . /b/sources.sh
 root=$1 arch=$2
 shift 2

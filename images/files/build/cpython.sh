@@ -4,6 +4,7 @@
 # MODULES (extension modules that must come out of it).
 set -eu
 archive=$1 build_python=$2 out=$3
+# shellcheck source=images/files/build/cross.sh
 . /b/cross.sh
 mkdir -p /usr/src/python
 tar -xf "$archive" -C /usr/src/python --strip-components=1

@@ -5,6 +5,7 @@ set -eu
 
 secrets=/run/secrets
 if [ -f "$secrets/sources" ]; then
+	# shellcheck source=/dev/null
 	. "$secrets/sources" # APK_REPOSITORIES, http_proxy, …: plain assignments, written by the driver
 	export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}"
 fi

@@ -7,7 +7,9 @@ secrets=/run/secrets
 if [ -f "$secrets/sources" ]; then
 	# shellcheck source=/dev/null
 	. "$secrets/sources" # APK_REPOSITORIES, http_proxy, …: plain assignments, written by the driver
-	export http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" no_proxy="${no_proxy:-}"
+	# either spelling is meant; the lower-case one is what everybody reads
+	export http_proxy="${http_proxy:-${HTTP_PROXY:-}}" https_proxy="${https_proxy:-${HTTPS_PROXY:-}}"
+	export no_proxy="${no_proxy:-${NO_PROXY:-}}"
 fi
 [ -n "${APK_REPOSITORIES:-}" ] || { echo "no apk repositories: the build needs its 'sources' secret" >&2; exit 1; }
 

@@ -9,7 +9,8 @@ ln -sf "/lib/$LOADER" "$root/usr/lib/musllinux/newest/libc.so"
 ln -sf /usr/lib/musllinux/floor/libc.so "$root/usr/lib/libc.so"
 # the entrypoint's wrapper
 mkdir -p "$root/etc/musllinux"
-echo "$ENTRY" >"$root/etc/musllinux/entry"
+printf %s "${ENTRY:+$ENTRY
+}" >"$root/etc/musllinux/entry"
 # root's login shell is bash, as users of the pypa images expect (chsh fails on 3.12)
 sed -i '/^root:/s#:[^:]*$#:/bin/bash#' "$root/etc/passwd"
 # package managers' leftovers differ from build to build and serve nobody

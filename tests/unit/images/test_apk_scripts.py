@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.conftest import ROOT
 
-BUILD = ROOT / "images/files/build"
+from . import scripts
 
 
 def sha1(package: str) -> bytes:
@@ -75,7 +74,7 @@ def root_with(place: Path, style: Style, *packages: Package, end: str = "\n") ->
 
 
 def sh(script: str, *args: Path | str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sh", BUILD / script, *args], capture_output=True, text=True, check=False, timeout=30)
+    return scripts.sh(scripts.BUILD / script, *args)
 
 
 def pending(root: Path, base: Path, out: Path) -> dict[str, str]:

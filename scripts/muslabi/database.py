@@ -76,6 +76,7 @@ class Database:
     policies: Mapping[str, Policy]
     time64: Mapping[str, Mapping[str, str]]  # 32-bit arch -> {time64 name: time32 name}
     features: Mapping[str, Mapping[str, str | None]]  # loader feature -> {arch or "*": first release}
+    _places: Mapping[str, int]  # version -> its place in `versions`
     _masks: dict[tuple[str, str], int]  # a cache, filled while reading
     _constant: dict[str, frozenset[str]]  # likewise
 
@@ -93,10 +94,7 @@ class Database:
 
     def index(self, version: str) -> int:
         """The place of an upstream release in `versions`. Raises KeyError for an unknown one."""
-        try:
-            return self.versions.index(version)
-        except ValueError:
-            raise KeyError(version) from None
+        return self._places[version]
 
     def known(self, name: str, arch: str) -> bool:
         """Whether any upstream musl ever exported `name` on `arch`."""
@@ -125,8 +123,7 @@ class Database:
         return mask
 
     def _from(self, version: str) -> int:
-        everything = (1 << len(self.versions)) - 1
-        return everything & ~((1 << self.versions.index(version)) - 1)
+        return (1 << len(self.versions)) - (1 << self._places[version])
 
     def resolve_mask(self, arch: str, name: str) -> int:
         """The releases whose loader resolves an undefined `name`: the exports, and the hidden LFS64 names."""
@@ -230,6 +227,7 @@ def build(
             policies={k: Policy(k, v["minor"], v["alpine"]) for k, v in alpine["policies"].items()},
             time64=time64,
             features={name: raw["since"] for name, raw in features["features"].items()},
+            _places={version: place for place, version in enumerate(symbols["versions"])},
             _masks={},
             _constant={},
         )

@@ -2,9 +2,12 @@
 
 import ast
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +177,13 @@ def test_the_documentation_lists_every_finding() -> None:
     for code, entry in findings.catalogue().items():
         severity = "warning (error with `--strict-time64`)" if entry.get("strict") else entry["severity"]
         assert f"| `{code}` | {severity} | {entry['title']} |" in page
+
+
+def test_the_documented_settings_are_ones_cibuildwheel_understands() -> None:
+    page = (PACKAGE.parents[1] / "docs" / "muslabi.md").read_text(encoding="utf-8")
+    settings = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    linux = settings[0]["tool"]["cibuildwheel"]["linux"]
+    assert all("{wheel}" in command or "{abi3_wheel}" in command for command in linux["audit-command"])
+    arguments = shlex.split(linux["audit-command"][1].format(wheel="x.whl"))
+    assert arguments[0] == "muslabi"
+    assert cli._parser().parse_args(arguments[1:]).strict_time64

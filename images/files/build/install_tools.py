@@ -7,6 +7,7 @@ makes, with its commands linked into /usr/local/bin. Needs PyPA's `installer` on
 
 import json
 import pathlib
+import re
 import sys
 
 from installer import install
@@ -14,14 +15,15 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.sources import WheelFile
 
 
-def install_wheels(environment, tools, out):
+def destination(environment, project, out):
+    """Where a project's files go (sysconfig's posix_prefix; headers in a folder of the project's, as pip has them)."""
     prefix = environment["prefix"]
     site = f"{prefix}/lib/{environment['library']}/site-packages"
-    destination = SchemeDictionaryDestination(
+    return SchemeDictionaryDestination(
         scheme_dict={
             "purelib": site,
             "platlib": site,
-            "headers": f"{prefix}/include/{environment['library']}",
+            "headers": f"{prefix}/include/{environment['library']}/{project}",
             "scripts": f"{prefix}/bin",
             "data": prefix,
         },
@@ -30,13 +32,23 @@ def install_wheels(environment, tools, out):
         bytecode_optimization_levels=(),
         destdir=str(out),
     )
+
+
+def normalised(project):
+    """PEP 503's name: wheels write made_up where the project is called made-up."""
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
+def install_wheels(environment, tools, out):
+    requested = {normalised(project) for project in environment["requested"]}
     for name in environment["wheels"]:
         with WheelFile.open(tools / "wheels" / name) as source:
             source.validate_record(validate_contents=False)  # the whole wheel's sum was checked before it came here
             metadata = {"INSTALLER": b"musllinux-factory"}
-            if source.distribution in environment["requested"]:
+            if normalised(source.distribution) in requested:
                 metadata["REQUESTED"] = b""
-            install(source=source, destination=destination, additional_metadata=metadata)
+            place = destination(environment, source.distribution, out)
+            install(source=source, destination=place, additional_metadata=metadata)
 
 
 def make_venv(environment, out):

@@ -2,23 +2,23 @@
 
 Options:
     sources       the Debian packages (see sources.py)
-    folder        GCC's folder below usr/lib there: gcc/<triple>/<version>, gcc-cross/... in cross compilers
+    folder        a pattern for GCC's folder below usr/lib there: gcc/<triple>/<version>, gcc-cross/...
     version_folder  the folder's name, Debian's major version
     drop          patterns below GCC's folder that an Alpine compiler does not have or that are glibc's
+    objects       the recipe (see gcc_objects.py) whose files for linking go into GCC's folder
     drivers       programs that know the triple; they become usr/bin/<name>
     plain         programs of GCC that do not
     binutils      programs of binutils; they become usr/bin/<name>
     renamed       [[old, new, "code" | "data"], ...]   strings in the drivers
     specs         {replace: {name: text}, add: [[name, text], ...]}
     specs_add     more of the latter, for one architecture
-    objects       {archive: {object: C text}}     members of GCC's archives that replace glibc-bound ones
 """
 
 from pathlib import Path
 from typing import Any
 
 from standin import process
-from standin.builders import layout, sources, specs, zig
+from standin.builders import layout, sources, specs
 from standin.builders.host import this_host
 from standin.builders.names import expand, names_for
 from standin.builders.programs import command, make_private, programs
@@ -28,9 +28,6 @@ from standin.errors import StandinError
 
 VERSION = 1
 
-# What a C compiler for no particular libc needs to make an object for an archive like libgcc_eh.a.
-_OBJECT_FLAGS = ("-O2", "-fPIC", "-ffreestanding", "-fno-stack-protector", "-c")
-
 
 def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
     """Fill `out` with the whole compiler, in Alpine's layout; StandinError if Debian's has changed."""
@@ -39,15 +36,13 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
     home = out / "usr/lib/gcc" / target.triple / options["version_folder"]
     _place_compiler(options, roots, home)
     layout.finish({"drop": options["drop"]}, home)
+    layout.place(layout.rules(["usr/lib/gcc/**"]), [inputs.tree(options["objects"])], out / "usr/lib/gcc")
     dump = _place_drivers(options, target, roots, inputs, out)
     for name in options["plain"]:
         suffix = f"{name}-{options['version_folder']}"
         layout.copy(_one(roots, f"usr/bin/{target.debian_triple}-{suffix}"), out / "usr/bin" / name)
     _place_binutils(options["binutils"], target, roots, out)
     _write_specs(options, dump, home)
-    for archive, objects in options["objects"].items():
-        for name, text in objects.items():
-            _replace_object(home / archive, name, text, target, inputs)
     make_private(programs(out), inputs, this_host())
 
 
@@ -92,11 +87,3 @@ def _one(roots: list[Path], path: str) -> Path:
         if (root / path).exists():
             return root / path
     raise StandinError(f"no Debian package has {path}", hint="mend the recipe")
-
-
-def _replace_object(archive: Path, name: str, text: str, target: Target, inputs: Inputs) -> None:
-    source, made = inputs.work / f"{name}.c", inputs.work / name
-    source.write_text(text, encoding="utf-8")
-    compiler = zig.command(inputs, "clang")
-    process.run([*compiler, *target.clang, *_OBJECT_FLAGS, source, "-o", made])
-    process.run([*zig.command(inputs, "ar"), "rs", archive, made])

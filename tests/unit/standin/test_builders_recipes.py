@@ -19,7 +19,7 @@ TARGETS = load_targets()
 # In every base (apk itself needs them): never part of the stand-in.
 BASE = {"busybox", "libcrypto3", "libssl3", "musl", "zlib"}
 # Asked for by the images; why not is in recipes/README.md.
-LACKS = {"gfortran", "libatomic", "tk", "tk-dev"}
+LACKS = {"libatomic", "tk", "tk-dev"}
 
 
 @pytest.fixture(scope="module", params=TARGETS)

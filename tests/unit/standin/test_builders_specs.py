@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from standin.builders.specs import edited, parse, written
@@ -24,6 +24,7 @@ def test_empty_and_many_lined_specs_are_read() -> None:
     }
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no bug
 @given(st.dictionaries(names, texts, min_size=1))
 def test_what_is_written_is_read_back(specs: dict[str, str]) -> None:
     assert parse(written(specs)) == specs

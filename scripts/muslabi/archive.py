@@ -52,10 +52,10 @@ class Limits:
     file_bytes: int = 4 << 30
     directory_bytes: int = 64 << 20
     members: int = 200_000
-    member_bytes: int = 2 << 30
-    total_bytes: int = 6 << 30  # inflated, over all ELF members
+    member_bytes: int = 1 << 30
+    total_bytes: int = 4 << 30  # inflated, over all ELF members
     text_bytes: int = 64 << 20
-    ratio: int = 200  # of a member's sizes, once it is larger than `ratio_from`
+    ratio: int = 100  # of a member's sizes, once it is larger than `ratio_from`
     ratio_from: int = 32 << 20
 
 

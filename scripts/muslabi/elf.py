@@ -28,6 +28,9 @@ MAX_NAME = 1 << 16
 MAX_NAME_BYTES = 64 << 20
 MAX_DYNAMIC = 1 << 16
 MAX_VERSIONS = 1 << 12
+MAX_RELOCATIONS = 8_000_000
+MAX_NEEDED = 1000
+MAX_RPATH = 200  # folders
 
 _CLASS64, _MSB, _WORD = 2, 2, 4
 _SMALLEST = 52  # bytes of a 32-bit ELF header
@@ -255,6 +258,8 @@ class _Dynamic:
             if count >= MAX_DYNAMIC:
                 raise ElfError(f"a dynamic table of more than {MAX_DYNAMIC} entries")
             if tag == _DT_NEEDED:
+                if len(self.needed) >= MAX_NEEDED:
+                    raise ElfError(f"more than {MAX_NEEDED} needed libraries")
                 self.needed.append(value)
             else:
                 self.values[tag] = value
@@ -290,6 +295,8 @@ def _relocation_infos(dynamic: _Dynamic) -> set[int]:
         (_DT_JMPREL, _DT_PLTRELSZ, plt_words),
     ):
         length = values.get(size, 0)
+        if length > MAX_RELOCATIONS * words * width:
+            raise ElfError(f"more than {MAX_RELOCATIONS} relocations in one table")
         if values.get(table) and length:
             view = reader.at(values[table], "a relocation table")[:length]
             infos.update(reader.words(view, width)[1::words])
@@ -449,6 +456,13 @@ def _data_ranges(reader: _Reader) -> tuple[tuple[int, int], ...]:
     return (*ranges, (start, size))
 
 
+def _folders(paths: tuple[str | None, ...]) -> tuple[str, ...]:
+    folders = tuple(part for path in paths if path for part in path.split(":") if part)
+    if len(folders) > MAX_RPATH:
+        raise ElfError(f"an RPATH of more than {MAX_RPATH} folders")
+    return folders
+
+
 _UNKNOWN = Machine("", 0, 0, False, 4, frozenset(), frozenset(), frozenset(), 0, 1, "")
 
 
@@ -473,7 +487,7 @@ def read(data: bytes) -> Elf:
         interpreter=_interpreter(reader),
         soname=dynamic.optional(_DT_SONAME),
         needed=tuple(dynamic.string(offset) for offset in dynamic.needed),
-        rpath=tuple(part for path in paths if path for part in path.split(":") if part),
+        rpath=_folders(paths),
         required=frozenset(names.required - {""}),
         weak=frozenset(names.weak - {""}),
         defined=frozenset(names.defined - {""}),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from fnmatch import fnmatchcase, translate
 from typing import Any
 
 from muslabi import libraries
@@ -113,9 +113,14 @@ def rule_initial_exec(needs: Needs, scope: Scope) -> Iterator[Finding]:
         )
 
 
-@lru_cache(maxsize=4096)
+# All patterns in one: a hostile file may have millions of names that match none.
+_ANY_GLIBC_NAME = re.compile("|".join(translate(entry["match"]) for entry in _GLIBC_NAMES))
+
+
 def glibc_reason(name: str) -> dict[str, str] | None:
     """Why a name is known to be glibc's, or None."""
+    if not _ANY_GLIBC_NAME.match(name):
+        return None
     return next((entry for entry in _GLIBC_NAMES if fnmatchcase(name, entry["match"])), None)
 
 
@@ -132,7 +137,8 @@ def rule_unknown(needs: Needs, bundle: Bundle) -> Iterator[Finding]:
             symbols=glibc,
             remedy=reasons[0]["remedy"],
         )
-    rest = tuple(name for name in needs.unknown if name not in glibc)
+    theirs = frozenset(glibc)
+    rest = tuple(name for name in needs.unknown if name not in theirs)
     if rest and not needs.outside:
         text = f"needs {some(rest)}, which no library of the {bundle.kind}, no musl and no Python gives"
         yield find("unresolved-symbol", needs.member.name, text, symbols=rest)

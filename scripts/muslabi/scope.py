@@ -27,7 +27,7 @@ PLATFORM_LIBRARIES: dict[str, frozenset[str]] = {
 }
 
 
-MAX_WORK = 50_000_000  # look-ups; the largest wheel of the survey needs 3 million
+MAX_WORK = 2_000_000  # steps of resolving; the largest wheel of the survey takes 44 thousand
 
 
 class ScopeError(Exception):
@@ -50,6 +50,8 @@ class Scope:
             for path in (member.path, *member.aliases):
                 self._by_path.setdefault(path, member)
                 self._by_base.setdefault(path.rpartition("/")[2], member)
+        self._work = 0
+        self._folders = {m.path: tuple(rpath_folders(m)) for m in bundle.members}
         self._needs = {m.path: self._direct(m) for m in bundle.members}
         self._groups = self._load_groups()
         self._of: dict[str, list[tuple[Member, ...]]] = {m.path: [] for m in bundle.members}
@@ -58,6 +60,7 @@ class Scope:
                 self._of[member.path].append(group)
 
     def _direct(self, member: Member) -> tuple[Member, ...]:
+        self._spend(len(member.elf.needed) * (1 + len(member.elf.rpath)))
         found = (self.library(member, name) for name in member.elf.needed)
         return tuple(one for one in found if one is not None and one is not member)
 
@@ -65,16 +68,23 @@ class Scope:
         """The file of the bundle that a NEEDED name means for `member`: by its RPATH, else by name alone."""
         if is_libc(needed):
             return None
-        for folder in rpath_folders(member):
-            found = self._by_path.get(posixpath.normpath(posixpath.join(folder, needed)))
+        for folder in self._folders.get(member.path, ()):
+            found = self._at(folder, needed)
             if found is not None:
                 return found
         return self._by_base.get(needed)
 
-    def _check_size(self, groups: list[tuple[Member, ...]]) -> None:
-        work = sum(len(group) * sum(len(one.elf.required) for one in group) for group in groups)
-        if work > MAX_WORK:
+    def _spend(self, steps: int) -> None:
+        """Counts work before it is done. Raises ScopeError when it is more than any honest wheel's."""
+        self._work += steps
+        if self._work > MAX_WORK:
             raise ScopeError(f"{len(self.members)} ELF files need each other in too many ways to follow")
+
+    def _foresee(self, group: tuple[Member, ...]) -> None:
+        """What looking up a group's symbols and libraries will cost."""
+        needed = sum(len(one.elf.needed) for one in group)
+        folders = sum(len(one.elf.rpath) for one in group)
+        self._spend(len(group) * sum(len(one.elf.required) for one in group) // 16 + needed * folders)
 
     def _load_groups(self) -> list[tuple[Member, ...]]:
         """A group for each root: a file that no other needs, an extension module, a program."""
@@ -88,13 +98,15 @@ class Scope:
             groups.append(group)
         # Files that only need each other in a circle have no root among them: each may be the one.
         groups.extend(self._closure(m) for m in self.members if m.path not in reached)
-        self._check_size(groups)
+        for group in groups:
+            self._foresee(group)
         return groups
 
     def _closure(self, root: Member) -> tuple[Member, ...]:
         order = [root]
         seen = {root.path}
         for member in order:
+            self._spend(len(self._needs[member.path]))
             for one in self._needs[member.path]:
                 if one.path not in seen:
                     seen.add(one.path)
@@ -146,8 +158,11 @@ class Scope:
         return not any(self._leads(one, name) for one in searched)
 
     def _leads(self, member: Member, name: str) -> bool:
-        paths = (posixpath.normpath(posixpath.join(f, name)) for f in rpath_folders(member))
-        return any(path in self._by_path for path in paths)
+        return any(self._at(folder, name) for folder in self._folders[member.path])
+
+    def _at(self, folder: str, name: str) -> Member | None:
+        """The file that a name without a slash means in a folder, which is normalised already."""
+        return self._by_path.get(f"{folder}/{name}" if folder not in ("", ".") else name)
 
 
 def _ancestry(group: tuple[Member, ...], member: Member) -> Iterable[Member]:

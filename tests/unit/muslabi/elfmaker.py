@@ -52,59 +52,83 @@ class _Strings:
 
 
 def make(recipe: Recipe) -> bytes:
-    """The bytes of the ELF file."""
+    """The bytes of the ELF file: everything in one segment that begins the file, addresses equal to offsets."""
     machine = MACHINES[recipe.arch]
-    wide, mark = machine.bits == 64, ">" if machine.big_endian else "<"
-    word = 8 if wide else 4
+    form = _Form(machine.bits == 64, ">" if machine.big_endian else "<")
     strings = _Strings()
-    symbols, index = _symbols(recipe, strings, wide, mark)
-    relocations = _relocations(recipe, index, wide, mark)
-    versions = _versions(recipe, strings, mark)
+    symbols, index = _symbols(recipe, strings, form.wide, form.mark)
+    relocations = _relocations(recipe, index, form.wide, form.mark)
+    versions = _versions(recipe, strings, form.mark)
     tags = [(1, strings.add(name)) for name in recipe.needed]
     tags += [(tag, strings.add(text)) for tag, text in ((14, recipe.soname), (29, recipe.rpath)) if text]
-    interpreter = recipe.interpreter.encode() + b"\0" if recipe.interpreter else b""
-    hash_table = struct.pack(mark + ("4Q" if machine.hash_word == 8 else "4I"), 1, len(index) + 1, 0, 0)
-
-    header_size, segment_size = (64, 56) if wide else (52, 32)
-    segments = 2 + bool(interpreter) + recipe.empty_load
-    place = -(-(header_size + segments * segment_size) // 16) * 16
-    parts: dict[str, tuple[int, bytes]] = {}
-    for name, data in (
-        ("interp", interpreter),
-        ("hash", hash_table),
-        ("symbols", symbols),
-        ("relocations", relocations),
-        ("versions", versions),
-        ("strings", strings.data),
-        ("text", recipe.text),
-    ):
-        parts[name] = (place, data)
-        place = -(-(place + len(data)) // 16) * 16
-    tags += _table_tags(recipe, parts, wide)
-    dynamic = b"".join(struct.pack(mark + ("QQ" if wide else "II"), tag, value) for tag, value in [*tags, (0, 0)])
-    loaded = place + len(dynamic)
-
-    def segment(kind: int, flags: int, offset: int, size: int, memory: int) -> bytes:
-        if wide:
-            return struct.pack(mark + "IIQQQQQQ", kind, flags, offset, offset, offset, size, memory, word)
-        return struct.pack(mark + "IIIIIIII", kind, offset, offset, offset, size, memory, flags, word)
-
-    table = segment(1, 4, 0, loaded, loaded) + segment(2, 6, place, len(dynamic), len(dynamic))
-    if interpreter:
-        table += segment(3, 4, parts["interp"][0], len(interpreter), len(interpreter))
-    if recipe.empty_load:
-        table += segment(1, 4, loaded, 0, 0)
-    ident = b"\x7fELF" + bytes([2 if wide else 1, 2 if machine.big_endian else 1, 1]) + bytes(9)
-    number = machine.machine if recipe.machine is None else recipe.machine
-    header = ident + struct.pack(
-        mark + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"),
-        *(2 if recipe.executable else 3, number, 1, 0, header_size, 0, recipe.flags),
-        *(header_size, segment_size, segments, 0, 0, 0),
+    words = form.mark + ("4Q" if machine.hash_word == 8 else "4I")
+    segments = 2 + bool(recipe.interpreter) + recipe.empty_load
+    parts, place = _lay_out(
+        form.header_size + segments * form.segment_size,
+        {
+            "interp": recipe.interpreter.encode() + b"\0" if recipe.interpreter else b"",
+            "hash": struct.pack(words, 1, len(index) + 1, 0, 0),
+            "symbols": symbols,
+            "relocations": relocations,
+            "versions": versions,
+            "strings": strings.data,
+            "text": recipe.text,
+        },
     )
+    tags += [*_table_tags(recipe, parts, form.wide), (0, 0)]
+    dynamic = b"".join(struct.pack(form.mark + ("QQ" if form.wide else "II"), *tag) for tag in tags)
+    loaded = place + len(dynamic)
+    table = [form.segment(1, 4, 0, loaded), form.segment(2, 6, place, len(dynamic))]
+    if recipe.interpreter:
+        table.append(form.segment(3, 4, parts["interp"][0], len(parts["interp"][1])))
+    if recipe.empty_load:
+        table.append(form.segment(1, 4, loaded, 0))
     image = bytearray(loaded)
-    for offset, data in [(0, header + table), *parts.values(), (place, dynamic)]:
+    head = _header(recipe, form, machine, segments) + b"".join(table)
+    for offset, data in [(0, head), *parts.values(), (place, dynamic)]:
         image[offset : offset + len(data)] = data
     return bytes(image) + recipe.comment
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Word size and byte order, and what follows from them."""
+
+    wide: bool
+    mark: str  # of struct formats
+
+    @property
+    def header_size(self) -> int:
+        return 64 if self.wide else 52
+
+    @property
+    def segment_size(self) -> int:
+        return 56 if self.wide else 32
+
+    def segment(self, kind: int, flags: int, offset: int, size: int) -> bytes:
+        if self.wide:
+            return struct.pack(self.mark + "IIQQQQQQ", kind, flags, offset, offset, offset, size, size, 8)
+        return struct.pack(self.mark + "IIIIIIII", kind, offset, offset, offset, size, size, flags, 4)
+
+
+def _lay_out(start: int, contents: Mapping[str, bytes]) -> tuple[dict[str, tuple[int, bytes]], int]:
+    """Each part with its offset, aligned; and where the next one would go."""
+    parts = {}
+    place = -(-start // 16) * 16
+    for name, data in contents.items():
+        parts[name] = (place, data)
+        place = -(-(place + len(data)) // 16) * 16
+    return parts, place
+
+
+def _header(recipe: Recipe, form: _Form, machine: Machine, segments: int) -> bytes:
+    ident = b"\x7fELF" + bytes([2 if form.wide else 1, 2 if machine.big_endian else 1, 1]) + bytes(9)
+    number = machine.machine if recipe.machine is None else recipe.machine
+    return ident + struct.pack(
+        form.mark + ("HHIQQQIHHHHHH" if form.wide else "HHIIIIIHHHHHH"),
+        *(2 if recipe.executable else 3, number, 1, 0, form.header_size, 0, recipe.flags),
+        *(form.header_size, form.segment_size, segments, 0, 0, 0),
+    )
 
 
 def _symbols(recipe: Recipe, strings: _Strings, wide: bool, mark: str) -> tuple[bytes, dict[str, int]]:

@@ -3,6 +3,7 @@
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from tests.unit.muslabi.elfmaker import digest, extension, wheel
 
 from muslabi import Terms, audit_wheel
 from muslabi.archive import Limits, Wheel, WheelError, unsafe
+from muslabi.elf import ElfError, read
+from muslabi.scope import ScopeError
 from muslabi.tags import TagError, parse
 
 EXT = "thing/x.so"
@@ -200,3 +203,23 @@ def test_the_file_is_closed_after_a_refusal(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(WheelError), Wheel(path):
         pass  # an open file would be a ResourceWarning, which the test run takes for an error
+
+
+def test_files_that_all_need_each_other_are_refused_in_seconds(tmp_path: Path) -> None:
+    count = 600
+    names = [f"lib{number}.so" for number in range(count)]
+    data = extension(needed=names[:400], rpath=":".join(f"$ORIGIN/{number}" for number in range(100)))
+    with pytest.raises(ScopeError, match="600 ELF files"):
+        audit_wheel(wheel(tmp_path, {f"a/{name}": data for name in names}), TERMS)
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({"needed": [f"lib{number}.so" for number in range(1001)]}, "needed libraries"),
+        ({"rpath": ":".join(f"/{number}" for number in range(201))}, "RPATH"),
+    ],
+)
+def test_what_no_honest_file_has_is_refused(properties: dict[str, Any], words: str) -> None:
+    with pytest.raises(ElfError, match=words):
+        read(extension(**properties))

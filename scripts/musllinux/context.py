@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,18 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
     """
     fresh = place.with_name(place.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(stock.root / "images/files", fresh)
+    try:
+        _fill(fresh, image, stock)
+        _set_modes(fresh)
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.rename(place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return Context(path=place, digest=tree_digest(place))
+
+
+def _fill(fresh: Path, image: Image, stock: Stock) -> None:
+    shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns("__pycache__"))
     (fresh / "floor").mkdir()
     (fresh / "floor/symbols").write_text(floor_symbols(image))
     for series in image.series:
@@ -57,9 +68,14 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
         _place_tools(fresh / "tools" / python.tag, [_interpreter_spec(image, python, stock)])
     isolated = [_isolated_spec(image, tool, stock) for tool in image.tools]
     _place_tools(fresh / "tools/isolated", isolated)
-    shutil.rmtree(place, ignore_errors=True)
-    fresh.rename(place)
-    return Context(path=place, digest=tree_digest(place))
+
+
+def _set_modes(root: Path) -> None:
+    """0755 and 0644, as git has them: COPY keeps modes, and the umask of whoever cloned must not reach an image."""
+    root.chmod(0o755)
+    for path in root.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def floor_symbols(image: Image) -> str:
@@ -79,13 +95,18 @@ def secrets(image: Image, proxies: Mapping[str, str]) -> str:
 
 
 def tree_digest(root: Path) -> str:
-    """SHA-256 over every file's path, executable bit and content; times and owners do not count."""
+    """SHA-256 over every file's path, executable bit and content, every link's target; not over times and owners."""
     total = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
-        mode = "x" if path.stat().st_mode & 0o100 else "-"
-        total.update(f"{path.relative_to(root)}\0{mode}\0".encode())
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+    for path in sorted(p for p in root.rglob("*") if "__pycache__" not in p.parts):
+        if path.is_symlink():
+            kind, content = b"l", hashlib.sha256(os.fsencode(path.readlink()))
+        elif path.is_file():
+            kind = b"x" if path.stat().st_mode & 0o100 else b"-"
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256")
+        else:
+            continue
+        total.update(os.fsencode(path.relative_to(root)) + b"\0" + kind + b"\0" + content.digest())
     return total.hexdigest()
 
 
@@ -146,17 +167,20 @@ def _isolated_spec(image: Image, tool: Tool, stock: Stock) -> tuple[dict[str, An
 
 
 def project_wheel(source: Path, cache: Path) -> Path:
-    """A wheel of one of this repository's own packages, made once for each state of its sources."""
+    """A wheel of one of this repository's own packages, made once for each state of its sources.
+
+    Raises FactoryError where pip cannot make it or the cache cannot be written.
+    """
     digest = tree_digest(source)
     folder = cache / "projects" / digest
     found = list(folder.glob("*.whl"))
     if found:
         return found[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="project-", dir=cache) as work:
-        copy = Path(work, source.name)
+    with inputs.scratch(cache, "project-") as work:
+        copy = work / source.name
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         run([*argv, f"--wheel-dir={work}/out", str(copy)], env={"SOURCE_DATE_EPOCH": "315532800"})
-        made = next(Path(work, "out").glob("*.whl"))
+        made = next((work / "out").glob("*.whl"))
+        folder.mkdir(parents=True, exist_ok=True)
         return made.replace(folder / made.name)

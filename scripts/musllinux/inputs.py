@@ -59,7 +59,7 @@ def wheels(cache: Path, image: Image, interpreter: Interpreter, wanted: Iterable
 
 def _pip_download(cache: Path, image: Image, interpreter: Interpreter, missing: list[Wheel]) -> None:
     abi = interpreter.tag.split("-")[1]
-    with _scratch(cache, "wheels-") as folder:
+    with scratch(cache, "wheels-") as folder:
         requirements = folder / "requirements.txt"
         requirements.write_text("".join(f"{w.project}=={w.version} --hash=sha256:{w.sha256}\n" for w in missing))
         how = ["--quiet", "--no-deps", "--require-hashes", "--no-input", "--only-binary=:all:", "--implementation=cp"]
@@ -86,8 +86,8 @@ def _not_brought(image: Image, missing: Iterable[Wheel], error: CommandError) ->
 
 
 @contextlib.contextmanager
-def _scratch(cache: Path, prefix: str) -> Iterator[Path]:
-    """A folder in the cache for the length of the block."""
+def scratch(cache: Path, prefix: str) -> Iterator[Path]:
+    """A folder in the cache for the length of the block. Raises FactoryError where none can be made."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))

@@ -85,6 +85,7 @@ class Architecture:
     entry: tuple[str, ...]
     march: tuple[str, ...]
     qemu: str
+    relative: int  # the psABI's number of R_*_RELATIVE
 
     @property
     def libc(self) -> str:
@@ -353,6 +354,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         entry=tuple(section.entry),
         march=tuple(section.march),
         qemu=section.qemu,
+        relative=section.relative,
     )
 
 

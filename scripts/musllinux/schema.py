@@ -97,6 +97,7 @@ class ArchitectureSection(Section):
     entry: list[Name]
     march: list[MachineFlag]
     qemu: Name
+    relative: Annotated[int, Field(gt=0)]
 
 
 class InterpreterSection(Section):

@@ -13,6 +13,7 @@ import pathlib
 import struct
 import sys
 
+ELFCLASS64, ELFDATA2LSB = 2, 1
 PT_LOAD, PT_DYNAMIC, PT_NOTE = 1, 2, 4
 DT_NULL, DT_RELA, DT_RELASZ, DT_RELAENT, DT_REL, DT_RELSZ, DT_RELENT = 0, 7, 8, 9, 17, 18, 19
 DT_RELRSZ, DT_RELR, DT_RELRENT = 35, 36, 37
@@ -25,8 +26,8 @@ class Library:
 
     def __init__(self, data):
         self.data = bytearray(data)
-        self.wide = data[4] == 2
-        self.order = "<" if data[5] == 1 else ">"
+        self.wide = data[4] == ELFCLASS64
+        self.order = "<" if data[5] == ELFDATA2LSB else ">"
         self.word = "Q" if self.wide else "I"
         self.size = 8 if self.wide else 4
         header = "HHIQQQIHHHHHH" if self.wide else "HHIIIIIHHHHHH"

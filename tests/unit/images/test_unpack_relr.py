@@ -17,11 +17,9 @@ ROOT = Path(__file__).parents[3]
 R_X86_64_RELATIVE = 8
 SOURCE = """
 static int numbers[200];
-int *pointers[200] = {
-%s
-};
+int *pointers[200] = { POINTERS };
 int sum(void) { int s = 0; for (int i = 0; i < 200; i++) { *pointers[i] += i; s += numbers[i]; } return s; }
-""" % "\n".join(f"    &numbers[{i}]," for i in range(200))
+""".replace("POINTERS", ", ".join(f"&numbers[{i}]" for i in range(200)))
 
 
 def module() -> ModuleType:
@@ -54,7 +52,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tags(path: Path) -> set[str]:
     with path.open("rb") as file:
-        section = ELFFile(file).get_section_by_name(".dynamic")
+        section: Any = ELFFile(file).get_section_by_name(".dynamic")
         return {str(tag.entry.d_tag) for tag in section.iter_tags()}
 
 

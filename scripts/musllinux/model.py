@@ -419,9 +419,15 @@ def _interpreter(matrix: Matrix, supply: Supply, libraries: Sequence[Library], t
         free_threaded=section.free_threaded,
         archive=supply.archives[section.series],
         configure=tuple(configure),
-        stack=matrix.python.thread_stack,
+        stack=_stack(matrix, section.series),
         modules=tuple(sorted(m for lib in linked.values() for m in lib.modules)),
     )
+
+
+def _stack(matrix: Matrix, series: str) -> int:
+    """The entry of the newest series that is not newer; the first one where all are."""
+    sizes = sorted((ordinal(since), size) for since, size in matrix.python.thread_stack.items())
+    return next((size for since, size in reversed(sizes) if since <= ordinal(series)), sizes[0][1])
 
 
 def _tool_host(matrix: Matrix, interpreters: Sequence[Interpreter]) -> Interpreter:

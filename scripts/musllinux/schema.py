@@ -106,7 +106,7 @@ class InterpreterSection(Section):
 
 
 class PythonSection(Section):
-    thread_stack: Annotated[int, Field(ge=131072)]
+    thread_stack: dict[Release, Annotated[int, Field(ge=131072)]] = Field(min_length=1)
     configure: list[Argument]
     free_threaded: list[Argument]
 

@@ -51,6 +51,7 @@ class Supply:
     archives: Mapping[str, Archive]  # by series ("3.14")
     bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
     lacks: Mapping[tuple[str, str], frozenset[str]]  # by (policy, wheel architecture): apk packages it does not have
+    without: frozenset[str] = frozenset()  # libraries (names in the matrix) that it cannot give
     apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
     network: str = ""  # the build's network mode where it needs one
     # what the mirror serves, by (release, apk architecture), where that is known: it decides what is built again
@@ -128,9 +129,11 @@ class Library:
     run: str | None
     modules: tuple[str, ...]
     since: str | None
+    until: str | None
 
     def serves(self, series: str) -> bool:
-        return self.since is None or ordinal(self.since) <= ordinal(series)
+        wanted = ordinal(series)
+        return ordinal(self.since or series) <= wanted <= ordinal(self.until or series)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +297,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     section = matrix.policies[policy]
     lacks = supply.lacks.get((policy, arch), frozenset())
     unavailable = lacks | set(section.without)
-    libraries = _libraries(matrix, unavailable)
+    libraries = _libraries(matrix, unavailable, supply.without)
     runtime = [lib.run for lib in libraries if lib.run]
     system = sorted({*matrix.packages.system, *runtime})
     sysroot = sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})
@@ -310,7 +313,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         system_packages=tuple(p for p in system if p not in unavailable),
         sysroot_packages=tuple(sysroot),
         native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in unavailable),
-        lacking=tuple(sorted(wanted & lacks)),
+        lacking=(*sorted(wanted & lacks), *sorted(supply.without)),
         tools=_tools(matrix, policy, arch),
         interpreter_tools=tuple(matrix.tools.interpreter),
         tool_host=_tool_host(matrix, interpreters),
@@ -322,11 +325,11 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     )
 
 
-def _libraries(matrix: Matrix, unavailable: Set[str]) -> tuple[Library, ...]:
+def _libraries(matrix: Matrix, unavailable: Set[str], without: Set[str]) -> tuple[Library, ...]:
     return tuple(
-        Library(name=name, build=lib.build, run=lib.run, modules=tuple(lib.modules), since=lib.since)
+        Library(name=name, build=lib.build, run=lib.run, modules=tuple(lib.modules), since=lib.since, until=lib.until)
         for name, lib in matrix.libraries.items()
-        if lib.build not in unavailable
+        if lib.build not in unavailable and name not in without
     )
 
 

@@ -116,6 +116,7 @@ class LibrarySection(Section):
     run: Package | None
     modules: list[Name] = Field(min_length=1)
     since: Release | None = None
+    until: Release | None = None
     configure: list[Argument] = []
     configure_without: list[Argument] = []
 
@@ -149,6 +150,7 @@ class UpstreamSection(Section):
 
 class StandinSection(Section):
     publishable: bool
+    without: dict[Name, str] = Field(default_factory=dict)
 
 
 class SourcesSection(Section):

@@ -75,6 +75,7 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
             for policy in matrix.policies
             for arch, section in matrix.architectures.items()
         },
+        without=frozenset(matrix.sources.standin.without),
         apk_key=state["key"],
         network="host",  # it serves on loopback
         packages=_packages(state),

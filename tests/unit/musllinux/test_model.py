@@ -62,7 +62,25 @@ def test_what_a_policy_is_without_is_neither_installed_nor_linked() -> None:
     assert "mpdecimal-dev" in new.sysroot_packages
     assert not {"mpdecimal", "mpdecimal-dev"} & {*old.system_packages, *old.sysroot_packages}
     assert all("--without-system-libmpdec" in python.configure for python in old.interpreters)
-    assert all("--with-system-libmpdec" in python.configure for python in new.interpreters)
+    system = {python.series for python in new.interpreters if "--with-system-libmpdec" in python.configure}
+    own = {python.series for python in new.interpreters if "--without-system-libmpdec" in python.configure}
+    assert own == {"3.9", "3.10"}  # they ask the linker for libmpdec.so.2 by that name
+    assert system == {python.series for python in new.interpreters} - own
+
+
+def test_threads_get_the_stack_that_their_series_takes_them_to_have() -> None:
+    stacks = {python.series: python.stack for python in image("musllinux_1_2_x86_64").interpreters}
+    assert (stacks["3.9"], stacks["3.13"], stacks["3.14"]) == (1 << 20, 1 << 20, 4 << 20)
+
+
+def test_a_library_ends_with_its_last_series() -> None:
+    made = image("musllinux_1_2_x86_64")
+    assert {python.series for python in made.interpreters if "_crypt" in python.modules} == {
+        "3.9",
+        "3.10",
+        "3.11",
+        "3.12",
+    }
 
 
 def test_what_the_supply_lacks_is_left_out_and_said() -> None:

@@ -113,7 +113,7 @@ def test_a_thirteenth_row_is_data_only(tmp_path: Path) -> None:
         tmp_path,
         "extends: default\narchitectures:\n  riscv64: {apk: riscv64, platform: linux/riscv64, bits: 64,\n"
         "    triple: riscv64-alpine-linux-musl, loader: ld-musl-riscv64.so.1, endian: little, march: [],\n"
-        "    rust: riscv64gc-unknown-linux-musl, uname: [riscv64], entry: [], qemu: riscv64}\n",
+        "    rust: riscv64gc-unknown-linux-musl, uname: [riscv64], entry: [], qemu: riscv64, relative: 3}\n",
     )
     assert list(matrix.architectures)[-1] == "riscv64"
 

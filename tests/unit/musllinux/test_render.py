@@ -75,7 +75,7 @@ def test_no_mirror_and_no_secret_is_written_into_a_dockerfile(image: Image) -> N
     assert urls == {image.source}
     assert image.supply.mirror.partition("://")[2] not in TEXTS[image.id]
     args = [line.split()[1] for line in instructions(TEXTS[image.id]) if line.startswith("ARG ")]
-    assert set(args) == {"SOURCES_CONTENT"}
+    assert set(args) == {"NATIVE_CONTENT", "SYSROOT_CONTENT", "SYSTEM_CONTENT"}
 
 
 @pytest.mark.parametrize("image", NAMED)
@@ -175,7 +175,7 @@ architectures:
   riscv64:
     {apk: riscv64, platform: linux/riscv64, triple: riscv64-alpine-linux-musl, loader: ld-musl-riscv64.so.1,
      rust: riscv64gc-unknown-linux-musl, bits: 64, endian: little, uname: [riscv64], entry: [], march: [],
-     qemu: riscv64}
+     qemu: riscv64, relative: 3}
 """
     )
     matrix = load(SHIPPED, [overlay])

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 
 from muslabi import __version__, bundle
@@ -91,6 +92,9 @@ def _terms(given: argparse.Namespace) -> Terms:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; the exit code is for the caller to return."""
     given = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may hold what a system's code page has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         terms = _terms(given)
     except TermsError as error:

@@ -11,7 +11,8 @@ from muslabi.findings import ERROR, WARNING, Finding, some
 
 FORMAT = 1
 PASS, WARN, FAIL, SKIP = "pass", "warn", "fail", "skip"
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]")
+# Control characters, and those that turn the direction of text or have no width.
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 MOST_SHOWN = 40  # findings of one wheel in the text report; --json has them all
 
 

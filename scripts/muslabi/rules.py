@@ -14,7 +14,7 @@ from muslabi.elf import machines
 from muslabi.findings import Finding, find, some
 from muslabi.needs import Needs
 from muslabi.scope import GLIBC_LIBRARIES, Scope, is_libc
-from muslabi.terms import Promise, Terms
+from muslabi.terms import Promise, Terms, from_release
 
 _FEATURES = read_data("features.json")
 _GLIBC_NAMES: list[dict[str, str]] = read_data("glibc-names.json")["patterns"]
@@ -48,7 +48,8 @@ def rule_symbols(needs: Needs, promise: Promise, database: Database) -> Iterator
     for code, found in (("symbol-too-new", new), ("symbol-withdrawn", gone)):
         if found:
             broken = tuple(r for r in promise.systems if any(r in where for where in found.values()))
-            yield _symbol_finding(code, needs, found, broken, database)
+            remedy = _newer_tag(promise, broken, database) if code == "symbol-too-new" else ""
+            yield _symbol_finding(code, needs, found, broken, database, remedy)
 
 
 def _first(database: Database, arch: str, name: str) -> int:
@@ -62,6 +63,7 @@ def _symbol_finding(
     found: dict[str, list[AlpineRelease]],
     broken: tuple[AlpineRelease, ...],
     database: Database,
+    remedy: str,
 ) -> Finding:
     since = {name: database.versions[_first(database, needs.arch, name)] for name in found}
     words = some(tuple(f"{name} (musl {since[name]})" for name in found))
@@ -72,7 +74,17 @@ def _symbol_finding(
         f"{verb} {words}: breaks on {ranges(broken, database)}",
         symbols=tuple(found),
         breaks_on=tuple(release.name for release in broken),
+        remedy=remedy,
     )
+
+
+def _newer_tag(promise: Promise, broken: tuple[AlpineRelease, ...], database: Database) -> str:
+    """The remedy where a newer policy promises none of the broken releases; "" where none does so."""
+    for policy in database.policies.values():
+        promised = from_release(database, policy.alpine)
+        if promise.policies and not any(release in promised or not release.version for release in broken):
+            return f"tag it {policy.name}, which promises nothing older than Alpine {policy.alpine}"
+    return ""
 
 
 def rule_features(needs: Needs, promise: Promise, database: Database) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ HOME = "/smoke"  # in every container: probes/, wheels/ (sample projects), and w
 class Inspected:
     """What `docker image inspect` says of the image under test."""
 
+    reference: str  # as it was asked for
     id: str
     platform: str  # exactly as cibuildwheel compares it
     labels: Mapping[str, str]

@@ -18,7 +18,7 @@ from musllinux.model import Image
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
-from musllinux.smoke.registry import Check, Failed, LeftOut, checks
+from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require
 
 EMULATION = 12.0  # how much longer than natively qemu-user may take
 # What the host executes without qemu, by the host's machine name (a kernel property: 32-bit x86 on x86_64).
@@ -163,6 +163,7 @@ def inspect(engine: Engine, image: Image, reference: str) -> Inspected:
     config = attrs["Config"]
     parts = [attrs["Os"], attrs["Architecture"], attrs.get("Variant")]
     return Inspected(
+        reference=reference,
         id=attrs["Id"],
         platform="/".join(part for part in parts if part),
         labels=dict(config.get("Labels") or {}),
@@ -230,11 +231,22 @@ def _first(image: Image, facts: Inspected, containers: Containers, root: Path) -
 
     home = HOME.strip("/")
     try:
+        _require_start(image, facts, containers)
         main = containers.start(facts.id, image.arch.platform, entry=facts.entrypoint)
         main.put({f"{home}/probes": PROBES, f"{home}/wheels": root / "tests" / "wheels"})
-        main.run("true", log=lambda _: None)
     except (APIError, Failed) as error:
         text = getattr(error, "explanation", None) or str(error)
         hint = "`musllinux doctor` looks for missing emulation" if containers.slow > 1 else "see its build log"
         raise FactoryError(f"{image.id}: a container of it does not start: {text}", hint=hint) from error
     return main
+
+
+def _require_start(image: Image, facts: Inspected, containers: Containers) -> None:
+    """`docker run IMAGE true`. Raises Failed with the container's own words."""
+    first = containers.create(facts.id, ["true"], image.arch.platform, keep=True)
+    try:
+        result = containers.attach(first, stdin=b"", log=lambda _: None)
+    finally:
+        first.remove()
+    said = (result.err or result.out).strip() or "it says nothing"
+    require(not result.code, f"exit code {result.code}: {said}")

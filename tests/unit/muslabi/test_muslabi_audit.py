@@ -436,4 +436,10 @@ def test_object_files_are_not_loaded_and_set_no_requirement(tmp_path: Path) -> N
 def test_text_names_are_harmless_to_a_terminal(tmp_path: Path) -> None:
     report = audited(tmp_path, required=["evil\x1b[31m\u202ename"])
     assert "\x1b" not in report.to_text()
-    assert "evil\\x1b[31m" in report.to_text()
+    assert "evil\\x1b[31m\\u202ename" in report.to_text()
+
+
+def test_a_newer_tag_is_the_remedy_where_one_would_do(tmp_path: Path) -> None:
+    report = audited(tmp_path, "cp313-cp313-musllinux_1_1_x86_64", required=["gettid"])
+    assert report.findings[0].remedy == "tag it musllinux_1_2, which promises nothing older than Alpine 3.13"
+    assert "no tag can say it" in audited(tmp_path, required=["statx"]).findings[0].remedy

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -187,3 +188,20 @@ def test_the_documented_settings_are_ones_cibuildwheel_understands() -> None:
     arguments = shlex.split(linux["audit-command"][1].format(wheel="x.whl"))
     assert arguments[0] == "muslabi"
     assert cli._parser().parse_args(arguments[1:]).strict_time64
+
+
+def test_it_installs_alone_and_without_dependencies() -> None:
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dependencies"] == []
+    assert project["project"]["requires-python"] == ">=3.9"
+    globs = project["tool"]["setuptools"]["package-data"]["muslabi"]
+    packed = {path for glob in globs for path in PACKAGE.glob(glob)}
+    assert {path for path in (PACKAGE / "data").iterdir() if path.is_file()} <= packed
+
+
+def test_a_console_without_the_characters_still_gets_the_report(tmp_path: Path) -> None:
+    path = wheel(tmp_path, {"thing/\u00fc\u4e16.so": extension(required=["statx"])})
+    command = [sys.executable, "-m", "muslabi", str(path)]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert (done.returncode, b"thing/\xfc\\u4e16.so" in done.stdout) == (cli.FOUND, True)

@@ -100,7 +100,7 @@ def _environment(
         "CIBW_PLATFORM": "linux",
         "CIBW_ARCHS": arch,
         "CIBW_BUILD": " ".join(f"{tag.partition('-')[2]}-musllinux_{arch}" for tag in tags),
-        f"CIBW_MUSLLINUX_{arch.upper()}_IMAGE": context.image.tag,
+        f"CIBW_MUSLLINUX_{arch.upper()}_IMAGE": context.facts.reference,
         "CIBW_CONTAINER_ENGINE": f"docker; create_args: {' '.join(create)}; disable_host_mount: true",
         "CIBW_CACHE_PATH": str(folder / "cache"),
         "PYTHONUNBUFFERED": "1",

@@ -27,7 +27,7 @@ def tool(context: Context, command: str) -> str:
     result = context.run(command, "--version" if command != "swig" else "-version")
     path = context.run("readlink", "-f", f"/usr/local/bin/{command}").out.strip()
     require(path.startswith("/opt/_internal/"), f"{command} is {path}, outside of its environment")
-    return next(line for line in result.out.splitlines() if line.strip())
+    return next((line for line in (result.out + result.err).splitlines() if line.strip()), "")
 
 
 @check(GROUP, "programs that projects expect")

@@ -1,6 +1,7 @@
 """What an interpreter says of itself, as JSON."""
 
 import json
+import os
 import platform
 import struct
 import sys
@@ -15,7 +16,7 @@ json.dump(
         "version": platform.python_version(),
         "implementation": sys.implementation.name,
         "executable": sys.executable,
-        "prefix": sys.prefix,
+        "prefix": os.path.realpath(sys.prefix),
         "bits": struct.calcsize("P") * 8,
         "byteorder": sys.byteorder,
         "machine": platform.machine(),

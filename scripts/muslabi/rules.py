@@ -49,7 +49,7 @@ def rule_symbols(needs: Needs, promise: Promise, database: Database) -> Iterator
         if found:
             broken = tuple(r for r in promise.systems if any(r in where for where in found.values()))
             remedy = _newer_tag(promise, broken, database) if code == "symbol-too-new" else ""
-            yield _symbol_finding(code, needs, found, broken, database, remedy)
+            yield _symbol_finding(code, needs, found, broken=broken, database=database, remedy=remedy)
 
 
 def _first(database: Database, arch: str, name: str) -> int:
@@ -61,6 +61,7 @@ def _symbol_finding(
     code: str,
     needs: Needs,
     found: dict[str, list[AlpineRelease]],
+    *,
     broken: tuple[AlpineRelease, ...],
     database: Database,
     remedy: str,

@@ -361,11 +361,14 @@ def test_fortran_with_quadruple_precision(box: Box) -> None:
 
 
 def test_no_package_has_a_path_of_this_machine_or_an_undefined_newer_symbol(box: Box) -> None:
-    said = box.says("""
+    said = box.says(f"""
         newer='preadv2|pwritev2|statx|qsort_r|pthread_getname_np'
-        for file in /usr/lib/*.so.*; do
+        # the base's own libraries may need what its own musl has (libapk of 3.23 does)
+        for package in {RUNTIME}; do apk info -qL "$package"; done | sed -n 's,^usr/lib/.*[.]so[.].*,/&,p' >/tmp/ours
+        for file in $(cat /tmp/ours); do
           if readelf --dyn-syms -W "$file" | grep -E "UND +($newer)"; then echo "$file"; fi
         done
+        test "$(wc -l </tmp/ours)" -ge 20
         grep -rlE '/(root|tmp|work)/' /usr/lib/pkgconfig /usr/bin/*-config || true
         """)
     assert said == ""
@@ -378,7 +381,7 @@ def test_cpythons_configure_finds_every_library(box: Box) -> None:
     said = box.says(
         f"""
         cd "$(mktemp -d)"; curl -sSf {archive} | tar -xJf - --strip-components=1
-        ./configure --with-dbmliborder=gdbm --with-system-libmpdec >log 2>&1 || {{ tail -n 30 log; exit 1; }}
+        ./configure --with-dbmliborder=gdbm:ndbm --with-system-libmpdec >log 2>&1 || {{ tail -n 30 log; exit 1; }}
         sed -n 's/^checking for stdlib extension module \\(.*\\)\\.\\.\\. /\\1 /p' log
         """,
         timeout=1800,

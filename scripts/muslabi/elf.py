@@ -87,7 +87,7 @@ class Elf:
     defined: frozenset[str]  # what a lookup by another file would find
     versions: frozenset[tuple[str, str]]  # (library, symbol version) of DT_VERNEED
     features: frozenset[str]  # relr, ifunc, tlsdesc, static-tls, empty-load
-    data: tuple[tuple[int, int], ...]  # parts of the file (start, end) that are not pure machine code
+    data: tuple[tuple[int, int], ...]  # loaded parts of the file (start, end) that are not pure machine code
     loaded_to: int  # file offset after the last byte that gets loaded
     initial_exec: frozenset[str]  # symbols of initial-exec TLS relocations; "" is one of the file's own
 
@@ -445,15 +445,19 @@ def _interpreter(reader: _Reader) -> str | None:
 
 
 def _data_ranges(reader: _Reader) -> tuple[tuple[int, int], ...]:
-    """The file less its segments of code. One that starts the file holds read-only data as well."""
+    """The loaded parts less segments of code. A segment that starts the file holds read-only data as well."""
     size = len(reader.data)
-    ranges = []
-    start = 0
-    for segment in sorted(reader.loads, key=lambda one: one.offset):
-        if segment.flags & _PF_X and segment.offset and segment.offset >= start:
-            ranges.append((start, min(segment.offset, size)))
-            start = min(segment.offset + segment.filesz, size)
-    return (*ranges, (start, size))
+    spans = (
+        (segment.offset, min(segment.offset + segment.filesz, size))
+        for segment in reader.loads
+        if not (segment.flags & _PF_X and segment.offset)
+    )
+    ranges: list[tuple[int, int]] = []
+    for start, end in sorted(spans):  # segments may overlap in a hostile file: nothing is looked at twice
+        begin = max(start, ranges[-1][1]) if ranges else start
+        if begin < end:
+            ranges.append((begin, end))
+    return tuple(ranges)
 
 
 def _folders(paths: tuple[str | None, ...]) -> tuple[str, ...]:

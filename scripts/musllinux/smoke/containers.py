@@ -159,7 +159,7 @@ class Container:
         return b"".join(chunks)
 
     def remove(self) -> None:
-        """Stop and delete it; its anonymous volumes go with it, named ones stay."""
+        """Stop and delete it; its anonymous volumes go with it."""
         from docker.errors import APIError  # noqa: PLC0415
 
         with suppress(APIError):
@@ -175,7 +175,6 @@ class Containers:
     run_id: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _made: list[Container] = field(default_factory=list)
-    _volumes: list[str] = field(default_factory=list)
     _closed: bool = False
 
     def start(
@@ -186,11 +185,11 @@ class Containers:
         entry: Sequence[str] = (),
         mounts: Sequence[Mount] = (),
         network: str = "",
-        volumes: Mapping[str, str] | None = None,
+        tmpfs: Sequence[str] = (),
     ) -> Container:
-        """A container that waits for commands. `volumes`: named volume -> place (`/opt`, or `/opt:ro`)."""
+        """A container that waits for commands. `tmpfs`: folders that are kept in memory."""
         idle = ["sleep", str(LIFETIME)]
-        container = self.create(image, idle, platform, entry=entry, mounts=mounts, network=network, volumes=volumes)
+        container = self.create(image, idle, platform, entry=entry, mounts=mounts, network=network, tmpfs=tmpfs)
         self.engine.api.start(container.id)
         return container
 
@@ -203,7 +202,7 @@ class Containers:
         entry: Sequence[str] = (),
         mounts: Sequence[Mount] = (),
         network: str = "",
-        volumes: Mapping[str, str] | None = None,
+        tmpfs: Sequence[str] = (),
         user: str = "",
         keep: bool = False,
     ) -> Container:
@@ -211,8 +210,10 @@ class Containers:
         api = self.engine.api
         self._pull(image, platform)
         binds = [f"{m.source}:{m.target}:ro" for m in mounts]
-        binds += [f"{name}:{place}" for name, place in (volumes or {}).items()]
-        host = api.create_host_config(binds=binds, network_mode=network or None, auto_remove=not keep)
+        memory = dict.fromkeys(tmpfs, "exec")
+        host = api.create_host_config(
+            binds=binds, network_mode=network or None, auto_remove=not keep, tmpfs=memory or None
+        )
         made = api.create_container(
             image,
             list(command),
@@ -246,27 +247,13 @@ class Containers:
         note(log, "docker start --attach --interactive", result)
         return result
 
-    def volume(self, name: str) -> str:
-        """A new named volume, removed with the containers."""
-        full = f"musllinux-smoke-{self.run_id}-{name}"
-        self.engine.api.create_volume(full, labels={LABEL: self.run_id})
-        with self._lock:
-            self._volumes.append(full)
-        return full
-
     def close(self) -> None:
-        """Remove every container and volume made here, from whichever thread."""
-        from docker.errors import APIError  # noqa: PLC0415
-
+        """Remove every container made here, from whichever thread."""
         with self._lock:
             self._closed = True
             made = list(self._made)
-            volumes = list(self._volumes)
         for container in made:
             container.remove()
-        for volume in volumes:
-            with suppress(APIError):
-                self.engine.api.remove_volume(volume, force=True)
 
     def _pull(self, image: str, platform: str) -> None:
         from docker.errors import APIError, ImageNotFound  # noqa: PLC0415

@@ -1,13 +1,15 @@
 """Pristine Alpine bases with the image's interpreters beside them: where finished wheels are tried.
 
-The base is Alpine's own, untouched but for two additions: /opt of the image (a volume), and below /smoke/lib the
-libraries that the interpreters link. libc, libstdc++ and libgcc_s are never among those: what a wheel needs of them is
-what is being tried.
+The base is Alpine's own, untouched but for two additions: an interpreter of the image below /opt, and below /smoke/lib
+the libraries that the interpreters link. libc, libstdc++ and libgcc_s are never among those: what a wheel needs of them
+is what is being tried. /opt lies in memory, an interpreter only as long as it is used: some thousand files each.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from musllinux.model import Base, Image
+from musllinux.model import OPT, Base, Image, Interpreter
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import HOME, Context
 from musllinux.smoke.registry import LeftOut, require
@@ -49,22 +51,22 @@ def trial(context: Context, system: str) -> Container:
 
 
 def _make(context: Context, base: Base) -> Container:
-    volume = context.shared.get("interpreters' volume", lambda: _volume(context))
-    container = context.containers.start(base.reference, context.image.arch.platform, volumes={volume: "/opt:ro"})
+    container = context.containers.start(base.reference, context.image.arch.platform, tmpfs=["/opt"])
     libraries = context.shared.get("interpreters' libraries", lambda: _libraries(context))
-    container.run("mkdir", "-p", LIBRARIES, log=context.log)
+    container.run("mkdir", "-p", LIBRARIES, OPT, "/opt/python", log=context.log)
     container.put_tar(libraries, LIBRARIES)
     return container
 
 
-def _volume(context: Context) -> str:
-    """A volume with the image's /opt: the engine copies it when a container with the empty volume is made."""
-    volume = context.containers.volume("opt")
-    source = context.containers.create(
-        context.facts.id, ["true"], context.image.arch.platform, volumes={volume: "/opt"}, keep=True
-    )
-    source.remove()
-    return volume
+@contextmanager
+def transplanted(context: Context, place: Container, python: Interpreter) -> Iterator[None]:
+    """The image's interpreter at its own path in a trial system, for as long as the block."""
+    place.run("tar", "-xf", "-", "-C", OPT, stdin=context.main.archive(python.prefix), log=context.log)
+    place.run("ln", "-s", python.prefix, f"/opt/python/{python.tag}", log=context.log)
+    try:
+        yield
+    finally:
+        place.run("rm", "-rf", python.prefix, f"/opt/python/{python.tag}", log=context.log)
 
 
 def _libraries(context: Context) -> bytes:
@@ -95,8 +97,8 @@ def _locate(context: Context, names: set[str]) -> dict[str, str]:
     return {name: path for name, _, path in (line.partition(" ") for line in lines)}
 
 
-def python(context: Context, place: Container, tag: str, *argv: str, **env: str) -> str:
+def run_python(context: Context, place: Container, python: Interpreter, *argv: str, **env: str) -> str:
     """Run the transplanted interpreter; its last line."""
-    program = f"/opt/python/{tag}/bin/python"
+    program = f"/opt/python/{python.tag}/bin/python"
     variables = {"LD_LIBRARY_PATH": LIBRARIES, "HOME": HOME, **env}
     return place.run(program, "-B", *argv, log=context.log, env=variables).last

@@ -55,8 +55,8 @@ def traces(context: Context, python: Interpreter) -> str:
     prefix = python.prefix
     files = " ".join(f"{prefix}/{pattern}" for pattern in CONFIGURATION)
     # comments of CPython's own Makefile speak of clang and are no trace
-    found_by = f"grep -HnE -e '{TRACES}' {files} 2>/dev/null | grep -vE '^[^:]*:[0-9]+:\\s*#'"
-    script = f"{found_by} | cut -c1-300 | head -n 40 || true"
+    comment = r"^[^:]*:[0-9]+:\s*#"
+    script = f"grep -HnE '{TRACES}' {files} 2>/dev/null | grep -vE '{comment}' | cut -c1-300 | head -n 40 || true"
     found = context.run("sh", "-c", script).out.splitlines()
     require(not found, "\n".join(found))
     return "sysconfig, Makefile, pkg-config, python-config"

@@ -43,10 +43,11 @@ def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
     place.put({f"{folder}/{name}": path for name, path in paths.items()})
     install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--root-user-action=ignore"]
     install += ["--disable-pip-version-check", f"--target=/{folder}/site"]
-    trial.python(context, place, python.tag, *install, *(f"/{folder}/{name}" for name in names))
-    said = [
-        trial.python(context, place, python.tag, "-m", module, PYTHONPATH=f"/{folder}/site")
-        for module in ("smoke_c", "smoke_cxx")
-    ]
+    with trial.transplanted(context, place, python):
+        trial.run_python(context, place, python, *install, *(f"/{folder}/{name}" for name in names))
+        said = [
+            trial.run_python(context, place, python, "-m", f"smoke_{kind}", PYTHONPATH=f"/{folder}/site")
+            for kind in SAMPLES
+        ]
     musl = place.run("sh", "-c", "/lib/ld-musl-*.so.1 2>&1 | grep Version", log=context.log, check=False).last
     return f"musl {musl.rpartition(' ')[2]}: {said[1].removeprefix('smoke_cxx ok on ')}"

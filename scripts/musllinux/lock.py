@@ -142,7 +142,11 @@ def _signer(run: Resolver, listing: Listing, release: Release, sha256: str) -> s
     if bundle is None:
         run.say(f"{release.file} has no Sigstore bundle")
         return ""
-    signature.verify(release.file, sha256, bundle, signer)
+    try:
+        signature.verify(release.file, sha256, bundle, signer)
+    except signature.UnusableBundleError as error:
+        run.say(error.message)
+        return ""
     run.say(f"{release.file} is signed by {signer.identity}")
     return signer.identity
 

@@ -250,6 +250,10 @@ class RefusedError(Exception):
     pass
 
 
+class UnreadableError(Exception):
+    pass
+
+
 @pytest.fixture
 def sigstore(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """The library's shape, with a verifier that believes in the bundle `good`: (sum, identity, issuer) of its calls."""
@@ -261,18 +265,25 @@ def sigstore(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
             assert offline
             return cls()
 
-        def verify_artifact(self, hashed: types.SimpleNamespace, bundle: str, who: types.SimpleNamespace) -> None:
+        def verify_artifact(self, hashed: types.SimpleNamespace, bundle: bytes, who: types.SimpleNamespace) -> None:
             calls.append((hashed.digest.hex(), who.identity, who.issuer))
-            if bundle != "good":
+            if bundle != b"good":
                 raise RefusedError("the signature\ndoes not match")
+
+    def read(bundle: bytes) -> bytes:
+        if bundle == b"unreadable":
+            raise UnreadableError("entry must contain inclusion proof, with checkpoint")
+        return bundle
 
     modules = {
         "sigstore": types.ModuleType("sigstore"),
-        "sigstore.errors": types.SimpleNamespace(Error=RefusedError),
+        "sigstore.errors": types.SimpleNamespace(VerificationError=RefusedError),
         "sigstore.hashes": types.SimpleNamespace(
             Hashed=types.SimpleNamespace, HashAlgorithm=types.SimpleNamespace(SHA2_256="sha256")
         ),
-        "sigstore.models": types.SimpleNamespace(Bundle=types.SimpleNamespace(from_json=lambda text: text)),
+        "sigstore.models": types.SimpleNamespace(
+            Bundle=types.SimpleNamespace(from_json=read), InvalidBundle=UnreadableError
+        ),
         "sigstore.verify": types.SimpleNamespace(
             Verifier=Verifier, policy=types.SimpleNamespace(Identity=types.SimpleNamespace)
         ),
@@ -309,6 +320,18 @@ def test_a_wrong_signature_stops_lock_with_the_sum_and_the_signer(
     assert "hugo@python.org: the signature does not match" in said
     assert len(sigstore) == 1
     assert place.files() == before
+
+
+def test_a_bundle_that_the_library_cannot_read_is_said_and_counts_as_none(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sigstore: list[object]
+) -> None:
+    """Bundles of 2024 and before lack what the library wants since version 3."""
+    monkeypatch.setattr(signature, "available", lambda: True)
+    place.upstream.files["/ftp/python/3.14.7/Python-3.14.7.tar.xz.sigstore"] = b"unreadable"
+    assert place.run("--only=cpython") == 0
+    assert place.lock.cpython["3.14"].signer == ""
+    assert "the Sigstore bundle of Python-3.14.7.tar.xz cannot be used: entry must" in capsys.readouterr().err
+    assert sigstore == []
 
 
 def test_every_series_has_a_signer() -> None:

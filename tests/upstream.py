@@ -4,10 +4,12 @@ Paths are the real ones (/ftp/python/3.14.6/…, /alpine/v3.22/…, /v2/library/
 answers for every host, whether it is asked by its address or, through a proxy, by the real names.
 """
 
+import base64
+import gzip
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,8 @@ from urllib.parse import urlsplit
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 TOKEN = "anonymous-token"
 
 
@@ -26,6 +30,11 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def basic(known: str) -> str:
+    """The header for `user:password`."""
+    return "Basic " + base64.b64encode(known.encode()).decode()
+
+
 def digest_of(body: bytes) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
@@ -34,7 +43,8 @@ def digest_of(body: bytes) -> str:
 class Upstream:
     """What is served: `files` by path, images by repository. `asked` are the paths, in the order of the requests.
 
-    `altered` maps a path to what is sent in place of the right bytes.
+    `altered` maps a path to what is sent in place of the right bytes; `guarded` a path's beginning to the
+    `user:password` that it takes to get what is below it.
     """
 
     files: dict[str, bytes | Path] = field(default_factory=dict)
@@ -42,6 +52,7 @@ class Upstream:
     blobs: dict[str, bytes | Path] = field(default_factory=dict)  # digest -> manifest, configuration or layer
     kinds: dict[str, str] = field(default_factory=dict)  # digest -> media type, of manifests
     altered: dict[str, bytes] = field(default_factory=dict)
+    guarded: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     realm: str = "https://auth.docker.io/token"
     private: bool = True  # a token is wanted, as Docker Hub does
@@ -58,13 +69,13 @@ class Upstream:
             self.kinds[digest] = kind
         return digest
 
-    def image(self, repository: str, tag: str, platforms: Mapping[str, bytes]) -> str:
-        """A multi-architecture image of one gzipped layer each, by Docker platform; the index's digest."""
+    def image(self, repository: str, tag: str, platforms: Mapping[str, Sequence[bytes]]) -> str:
+        """A multi-architecture image of gzipped layers, by Docker platform; the index's digest."""
         entries = []
-        for platform, layer in platforms.items():
-            manifest = self._manifest(platform, layer)
-            os, architecture, *variant = platform.split("/")
-            stated = {"os": os, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
+        for platform, layers in platforms.items():
+            manifest = self._manifest(platform, layers)
+            system, architecture, *variant = platform.split("/")
+            stated = {"os": system, "architecture": architecture, **({"variant": variant[0]} if variant else {})}
             size = len(bytes_of(self.blobs[manifest]))
             entries.append({"mediaType": MANIFEST, "digest": manifest, "size": size, "platform": stated})
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
@@ -72,29 +83,34 @@ class Upstream:
         self.tags.setdefault(repository, {})[tag] = digest
         return digest
 
-    def _manifest(self, platform: str, layer: bytes) -> str:
-        import gzip  # noqa: PLC0415
-
-        os, architecture, *_ = platform.split("/")
-        diff = digest_of(gzip.decompress(layer))
-        config = json.dumps(
-            {"os": os, "architecture": architecture, "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff]}}
-        ).encode()
-        kind = "application/vnd.oci.image.layer.v1.tar+gzip"
-        blob = {"mediaType": kind, "digest": self.put(layer), "size": len(layer)}
-        about = {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": self.put(config),
-            "size": len(config),
+    def _manifest(self, platform: str, layers: Sequence[bytes]) -> str:
+        system, architecture, *_ = platform.split("/")
+        diffs = [digest_of(gzip.decompress(layer)) for layer in layers]
+        config = {
+            "os": system,
+            "architecture": architecture,
+            "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": diffs},
         }
-        document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": about, "layers": [blob]}
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self._descriptor(json.dumps(config).encode(), CONFIG),
+            "layers": [self._descriptor(layer, LAYER) for layer in layers],
+        }
         return self.put(json.dumps(document).encode(), MANIFEST)
+
+    def _descriptor(self, content: bytes, kind: str) -> dict[str, object]:
+        return {"mediaType": kind, "digest": self.put(content), "size": len(content)}
 
     def reply(self, path: str, headers: Mapping[str, str]) -> Reply:
         self.asked.append(path)
         path = urlsplit(path).path
         if path in self.altered:
             return Reply(body=self.altered[path], headers=self._kind(path))
+        for begin, known in self.guarded.items():
+            if path.startswith(begin) and headers.get("Authorization") != basic(known):
+                return Reply(status=401, headers={"WWW-Authenticate": 'Basic realm="mirror"'})
         if path == "/token":
             return Reply(body=json.dumps({"token": TOKEN}).encode())
         if path.startswith("/v2/"):

@@ -5,20 +5,23 @@ import hashlib
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from musllinux import context, record, render, sources
+from musllinux import certificates, context, engine, record, registry, relay, render, secretfile, sources
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
 from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
-from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError, UsageError
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.installed import installed_packages
 from musllinux.model import Image, resolve, select
+from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
 from musllinux.settings import Source, from_args
 
@@ -129,29 +132,74 @@ def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
 def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
     image, log = order.image, shop.log(order.image)
     log.unlink(missing_ok=True)
-    secret = shop.place(image) / ".sources"
-    try:
-        _write_private(secret, context.secrets(image, {n: os.environ[n] for n in PROXIES if n in os.environ}))
+    proxies = {name: os.environ[name] for name in PROXIES if name in os.environ}
+    with (
+        _nearer(order, shop, board) as dockerfile,
+        secretfile.held(_secrets(image, proxies, shop.ca_bundle)) as secrets,
+    ):
         argv = shop.client.build_argv(
             context=order.context,
-            dockerfile=order.dockerfile,
+            dockerfile=dockerfile,
             tag=image.tag,
             platform=image.arch.platform,
             args=image.contents,
-            secrets=_secrets(image, secret, shop.ca_bundle),
+            secrets=secrets.paths,
             labels=order.labels,
-            network=image.supply.network,
+            network=_network(image, proxies),
             builder=shop.builder,
         )
-        run(argv, env=shop.client.env, log=log, on_line=_both(steps, board.watch(image.id)))
-    except CommandError as error:
-        raise FactoryError(
-            f"{image.id}: {_failure(steps) or error.message}",
-            hint="the log has the step's whole output; a rerun continues after the last finished step",
-            log=str(log),
-        ) from error
-    finally:
-        secret.unlink(missing_ok=True)
+        try:
+            run(
+                argv,
+                env=shop.client.env,
+                log=log,
+                on_line=_both(steps, board.watch(image.id)),
+                clean=hider([image.supply.mirror, *proxies.values()]),
+                pass_fds=secrets.fds,
+            )
+        except CommandError as error:
+            raise FactoryError(
+                f"{image.id}: {_failure(steps) or error.message}",
+                hint="the log has the step's whole output; a rerun continues after the last finished step",
+                log=str(log),
+            ) from error
+
+
+@contextmanager
+def _nearer(order: _Order, shop: Workshop, board: Board) -> Iterator[Path]:
+    """The Dockerfile to build: with the base from this machine where the engine can reach that, else as rendered."""
+    image = order.image
+    wanted = registry.named(image.base.reference.partition("@")[0])
+    where = engine.whereabouts()
+    if shop.builder or not where.here or registry.is_loopback(wanted.host):
+        yield order.dockerfile
+        return
+    stock = shop.stock(board, image)
+    stored = relay.collect(
+        image.base, (image.arch.platform, where.platform), stock.cache, stock.report, stock.ca_bundle
+    )
+    with relay.serving(stored) as host:
+        near = replace(image.base, nearer=f"{host}/{wanted.repository}@{image.base.digest}")
+        dockerfile = order.dockerfile.with_name("Dockerfile.nearer")
+        dockerfile.write_text(render.dockerfile(replace(image, base=near), shop.root / "templates"))
+        try:
+            yield dockerfile
+        finally:
+            dockerfile.unlink(missing_ok=True)
+
+
+def _network(image: Image, proxies: Mapping[str, str]) -> str:
+    """The network mode of the build's steps: this machine's own where a mirror or proxy listens on its loopback."""
+    urls = [image.supply.mirror, *(url for name, url in proxies.items() if name.lower() != "no_proxy")]
+    return image.supply.network or ("host" if any(registry.is_loopback(_host(url)) for url in urls) else "")
+
+
+def _host(url: str) -> str:
+    """The host of a URL, or of a proxy that is written without http://."""
+    try:
+        return urlsplit(url if "://" in url else f"http://{url}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
@@ -170,19 +218,14 @@ def _failure(steps: Parser) -> str:
     return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
 
 
-def _secrets(image: Image, sources: Path, ca_bundle: Path | None) -> dict[str, Path]:
-    found = {"sources": sources}
+def _secrets(image: Image, proxies: Mapping[str, str], ca_bundle: Path | None) -> dict[str, bytes]:
+    """What the build's steps are given and no layer keeps, by the name that images/files/build/sources.sh knows."""
+    found = {"sources": context.secrets(image, proxies).encode()}
     if image.supply.apk_key:
-        found["apk-key"] = Path(image.supply.apk_key)
+        found["apk-key"] = Path(image.supply.apk_key).read_bytes()
     if ca_bundle:
-        found["ca-bundle"] = ca_bundle
+        found["ca-bundle"] = certificates.secret(ca_bundle)
     return found
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
 
 
 def _labels(root: Path) -> dict[str, str]:
@@ -253,7 +296,7 @@ def command(args: Namespace) -> int:
         work=settings.work,
         cache=settings.cache,
         client=client,
-        ca_bundle=_ca_bundle(),
+        ca_bundle=certificates.bundle(),
         builder=args.builder,
     )
     failed = _build_all(images, shop)
@@ -294,14 +337,3 @@ def _smoke(args: Namespace, failed: Sequence[str], images: Sequence[Image]) -> i
     args.ids = [image.id for image in images if image.id not in failed]
     args.policy = args.arch = None
     return smoke.command(args) if args.ids else EXIT_FAILED
-
-
-def _ca_bundle() -> Path | None:
-    """The certificates that downloads in the build trust: what the user's own tools are told to use."""
-    named = os.environ.get("SSL_CERT_FILE")
-    if not named:
-        return None
-    path = Path(named)
-    if not path.is_file():
-        raise UsageError(f"SSL_CERT_FILE={named}: no such file", hint="name a PEM bundle, or unset it")
-    return path

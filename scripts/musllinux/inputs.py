@@ -58,6 +58,27 @@ def unknown_archive(cache: Path, url: str, report: Report, ca: Path | None) -> s
     return sha256
 
 
+def keep(cache: Path, sha256: str, name: str, origin: str, download: Callable[[], bytes]) -> Path:
+    """A file of the cache by its sum; what `download` brings where it is not there, checked. `origin` is for messages.
+
+    Raises FactoryError when the sum is wrong (both sums named, the file removed) or the cache cannot be written.
+    """
+    place = cached(cache, sha256, name)
+    if not _stands(place, sha256):
+        content = download()
+        with _incoming(place) as part:
+            _write(part, content)
+            _check(part, sha256, origin)
+    return place
+
+
+def _write(part: Path, content: bytes) -> None:
+    try:
+        part.write_bytes(content)
+    except OSError as error:
+        raise _unwritable(part.parent, error) from error
+
+
 def wheels(cache: Path, image: Image, interpreter: Interpreter, wanted: Iterable[Wheel], report: Report) -> list[Path]:
     """Locked wheels, fetched by the user's own pip configuration (index, proxies, certificates) where not cached.
 

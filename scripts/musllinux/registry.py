@@ -234,6 +234,12 @@ class Client:
             path = f"{parts.path}?{parts.query}"
         raise RegistryError(f"registry {self._host} lists the tags of {repository} without end")
 
+    def document(self, repository: str, reference: str) -> bytes:
+        """A manifest's bytes as the registry serves them, unchecked: whoever asks knows the digest."""
+        answer = self._get(f"/v2/{repository}/manifests/{reference}", repository)
+        self._expect_ok(answer, f"{repository}@{reference}")
+        return answer.content
+
     def blob(self, repository: str, digest: str) -> bytes:
         """A blob as the registry serves it, unchecked: whoever asks knows its digest. Raises RegistryError."""
         answer = self._get(f"/v2/{repository}/blobs/{digest}", repository)

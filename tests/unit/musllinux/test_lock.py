@@ -72,7 +72,7 @@ def filled() -> Upstream:
         upstream.python(version, f"Python {version}".encode(), folder=version.split("rc")[0].split("b")[0])
     for series in ("3.12", "3.13", "3.20", "3.22"):
         for patch in (3, 12, 9):
-            layers = {p: gzip.compress(f"{series}.{patch} {p}".encode(), mtime=0) for p in PLATFORMS}
+            layers = {p: [gzip.compress(f"{series}.{patch} {p}".encode(), mtime=0)] for p in PLATFORMS}
             upstream.image("library/alpine", f"{series}.{patch}", layers)
         upstream.tags["library/alpine"][series] = upstream.tags["library/alpine"][f"{series}.12"]
         for arch in ("x86_64", "x86", "aarch64", "armv7", "ppc64le", "s390x"):
@@ -165,7 +165,7 @@ def test_check_is_silent_after_lock(place: Place, capsys: pytest.CaptureFixture[
 
 def test_check_sees_an_image_that_was_rebuilt_under_its_tag(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert place.run("--only=bases") == 0
-    layers = {p: gzip.compress(b"rebuilt", mtime=0) for p in PLATFORMS}
+    layers = {p: [gzip.compress(b"rebuilt", mtime=0)] for p in PLATFORMS}
     place.upstream.image("library/alpine", "3.22.12", layers)
     assert place.run("--check", "--only=bases") == 1
     assert "bases: 3.22: 3.22.12 sha256:" in capsys.readouterr().out

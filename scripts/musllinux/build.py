@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from musllinux import certificates, context, engine, record, registry, relay, render, secretfile, sources
+from musllinux import certificates, context, engine, inputs, record, registry, relay, render, secretfile, sources
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
 from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.failure import explain
 from musllinux.installed import installed_packages
 from musllinux.model import Image, resolve, select
 from musllinux.redact import hider
@@ -158,11 +159,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
                 pass_fds=secrets.fds,
             )
         except CommandError as error:
-            raise FactoryError(
-                f"{image.id}: {_failure(steps) or error.message}",
-                hint="the log has the step's whole output; a rerun continues after the last finished step",
-                log=str(log),
-            ) from error
+            raise explain(image.id, error, steps, str(log)) from error
 
 
 @contextmanager
@@ -208,14 +205,6 @@ def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
         watch(text)
 
     return line
-
-
-def _failure(steps: Parser) -> str:
-    step = steps.failed
-    if step is None:
-        return ""
-    tail = "".join(f"\n    {line}" for line in step.tail)
-    return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
 
 
 def _secrets(image: Image, proxies: Mapping[str, str], ca_bundle: Path | None) -> dict[str, bytes]:
@@ -299,6 +288,7 @@ def command(args: Namespace) -> int:
         ca_bundle=certificates.bundle(),
         builder=args.builder,
     )
+    inputs.sweep(shop.cache)
     failed = _build_all(images, shop)
     code = _smoke(args, failed, images) if args.smoke else EXIT_OK
     if source is Source.STANDIN:

@@ -28,7 +28,15 @@ from musllinux.errors import (
 Parser = argparse.ArgumentParser
 
 # What the machine refuses is not a bug: full disk, quota, read-only file system, permissions.
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_ROOM = "make room (`musllinux clean`), or set MUSLLINUX_CACHE to a folder on another disk; a rerun goes on from here"
+_RIGHTS = "let this user write there, or set MUSLLINUX_CACHE (downloads) or MUSLLINUX_ROOT (a clone) elsewhere"
+_MACHINE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: _RIGHTS,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _MACHINE:
             raise
-        return _report(f"{error.filename or 'this machine'}: {error.strerror}", code=EXIT_FAILED)
+        return _report(f"{error.filename or 'this machine'}: {error.strerror}", _MACHINE[error.errno], code=EXIT_FAILED)
     except Exception as error:
         if not _is_standin_error(error):
             raise  # a bug: its traceback is what helps

@@ -18,7 +18,8 @@ from musllinux.model import Image
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
-from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require
+from musllinux.smoke.registry import Check, Failed, LeftOut, require
+from musllinux.smoke.suite import checks
 
 EMULATION = 12.0  # how much longer than natively qemu-user may take
 # What the host executes without qemu, by the host's machine name (a kernel property: 32-bit x86 on x86_64).

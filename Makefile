@@ -1,7 +1,7 @@
 # A thin face of the `musllinux` command (`.venv/bin/musllinux --help`). What a target needs and this machine lacks is
 # set up first by scripts/setup; NO_SETUP=1 forbids that.
 .DEFAULT_GOAL := first
-.PHONY: first help images list render lock smoke push report lint test test-all bench standin doctor clean setup lock-deps
+.PHONY: first help images list render lock smoke push report lint test test-all bench standin emulators doctor clean setup lock-deps
 
 export ARCH POLICY
 
@@ -60,6 +60,10 @@ doctor: ## What this machine has, and what to do about the rest
 standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|status]
 	@scripts/setup python
 	@$(musllinux) standin $(or $(DO),up) $(selection) $(addprefix --interpreters=,$(INTERPRETERS))
+
+emulators: ## Register qemu-user for ARCH (default all), so that images of foreign architectures run here
+	@scripts/setup emulators
+	@$(MAKE) --no-print-directory doctor | sed -n '/emulator/,/->/p' || true
 
 test: ## Unit tests, then the integration tests this machine can run (minutes); SLOW=1 whole images, too
 	@scripts/setup python

@@ -87,6 +87,7 @@ class Architecture:
     entry: tuple[str, ...]
     march: tuple[str, ...]
     qemu: str
+    qemu_since: str | None
     relative: int  # the psABI's number of R_*_RELATIVE
 
     @property
@@ -361,6 +362,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         entry=tuple(section.entry),
         march=tuple(section.march),
         qemu=section.qemu,
+        qemu_since=section.qemu_since,
         relative=section.relative,
     )
 

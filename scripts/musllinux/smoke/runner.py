@@ -16,6 +16,7 @@ from typing import Protocol
 from musllinux.emulation import emulated
 from musllinux.errors import FactoryError
 from musllinux.model import Image
+from musllinux.run import when_stopped
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
@@ -205,17 +206,17 @@ def _context(image: Image, facts: Inspected, engine: Engine, root: Path, work: P
     slow = EMULATION if emulated(image.arch.platform) else 1.0
     containers = Containers(engine, slow)
     try:
-        main = _first(image, facts, containers, root)
-        yield Context(
-            image=image,
-            facts=facts,
-            root=root,
-            work=work,
-            containers=containers,
-            main=main,
-            shared=Shared(),
-            log=lambda _: None,
-        )
+        with when_stopped(containers.close):
+            yield Context(
+                image=image,
+                facts=facts,
+                root=root,
+                work=work,
+                containers=containers,
+                main=_first(image, facts, containers, root),
+                shared=Shared(),
+                log=lambda _: None,
+            )
     finally:
         containers.close()
 

@@ -177,6 +177,11 @@ class Image:
         return f"{self.policy.name}_{self.arch.name}"
 
     @property
+    def time_t(self) -> int:
+        """Bits of time_t in C."""
+        return self.arch.bits if self.arch.bits > self.policy.time_t_32 else self.policy.time_t_32
+
+    @property
     def tag(self) -> str:
         """The local tag of a built image."""
         return f"{self.id}:latest"

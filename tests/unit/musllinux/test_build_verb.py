@@ -25,7 +25,7 @@ def no_emulators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     absent = emulation.handler("s390x", tmp_path)
-    monkeypatch.setattr(emulation, "handler", lambda name: absent)
+    monkeypatch.setattr(emulation, "handler", lambda _: absent)
 
 
 @pytest.mark.usefixtures("no_emulators")

@@ -10,6 +10,8 @@ selection = $(addprefix --policy=,$(POLICY)) $(addprefix --arch=,$(ARCH))
 sources = $(addprefix --matrix=,$(MATRIX)) $(addprefix --sources=,$(SOURCES))
 options = $(selection) $(addprefix --interpreters=,$(INTERPRETERS)) $(sources) $(addprefix --jobs=,$(JOBS))
 musllinux = .venv/bin/musllinux
+comma = ,
+space = $(subst ,, )
 
 first: help
 	@scripts/setup --check python engine emulators >.mk/missing 2>/dev/null || { \
@@ -73,9 +75,10 @@ test: ## Unit tests, then the integration tests this machine can run (minutes); 
 test-all: ## make test SLOW=1: whole images are built and tried as well (half an hour)
 	@$(MAKE) --no-print-directory test SLOW=1
 
-bench: ## Measure what the README claims
+bench: ## Measure what docs/figures.md tells: make bench ARCH="x86_64 aarch64"
 	@scripts/setup python engine emulators
-	@.venv/bin/python -m pytest -q -m '' -s $(PYTEST) tests/bench
+	@.venv/bin/python tests/bench/bench_images.py $(addprefix --arch=,$(subst $(space),$(comma),$(strip $(ARCH)))) \
+	  $(addprefix --interpreters=,$(subst $(space),$(comma),$(strip $(INTERPRETERS)))) $(addprefix --sources=,$(SOURCES))
 
 lint: ## ruff, mypy, shellcheck, and whether images/ is what the templates give
 	@scripts/setup python

@@ -199,6 +199,53 @@ def test_it_installs_alone_and_without_dependencies() -> None:
     assert {path for path in (PACKAGE / "data").iterdir() if path.is_file()} <= packed
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error_and_no_empty_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.scandir
+
+    def refusing(folder: str | os.PathLike[str]) -> Any:  # root may list everything, so modes would not do
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert cli.main([str(tmp_path)]) == cli.UNUSABLE
+    assert f"{tmp_path / 'locked'}: cannot be opened: Permission denied" in capsys.readouterr().err
+
+
+def test_patterns_are_filled_in_where_the_shell_did_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wheel(tmp_path, {EXT: extension()})
+    assert cli.main([str(tmp_path / "*.whl")]) == cli.OK
+    assert path.name in capsys.readouterr().out
+    assert cli.main([str(tmp_path / "*.so")]) == cli.UNUSABLE
+    assert "*.so: cannot be opened" in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_system_takes_is_an_unreadable_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["x" * 5000 + ".so"]) == cli.UNUSABLE
+    assert "cannot be opened" in capsys.readouterr().err
+
+
+def test_of_a_file_that_is_no_elf_file_only_the_first_bytes_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "huge.bin").open("wb") as stream:
+        stream.truncate(1 << 40)
+    assert cli.main([str(tmp_path / "huge.bin")]) == cli.UNUSABLE
+    assert "neither a wheel nor an ELF file" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_audit_all", interrupted)
+    assert cli.main(["x.so"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "muslabi: interrupted\n"
+
+
 def test_a_console_without_the_characters_still_gets_the_report(tmp_path: Path) -> None:
     path = wheel(tmp_path, {"thing/\u00fc\u4e16.so": extension(required=["statx"])})
     command = [sys.executable, "-m", "muslabi", str(path)]

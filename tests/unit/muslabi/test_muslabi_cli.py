@@ -7,8 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,8 @@ def test_the_text_says_verdict_reason_and_remedy(tmp_path: Path, capsys: pytest.
 
 
 def test_the_same_finding_in_many_files_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {f"thing/{number}.so": extension(required=["statx"]) for number in range(30)}
-    cli.main([str(wheel(tmp_path, files))])
+    members = {f"thing/{number}.so": extension(required=["statx"]) for number in range(30)}
+    cli.main([str(wheel(tmp_path, members))])
     out = capsys.readouterr().out
     assert out.count("[symbol-too-new]") == 1
     assert "and 26 more" in out
@@ -133,11 +133,13 @@ def test_a_text_file_is_refused_in_words(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_it_starts_in_a_process_of_its_own_and_in_less_than_a_second() -> None:
-    start = time.perf_counter()
+    before = os.times()
     command = [sys.executable, "-m", "muslabi", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = os.times()
     assert done.stdout == f"muslabi {muslabi.__version__}\n"
-    assert time.perf_counter() - start < 1  # 0.2 s on an idle machine: docs/muslabi.md
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    assert processor < 1  # seconds, whatever else runs here; 0.1 on an idle machine: docs/muslabi.md
 
 
 def sources() -> list[Path]:
@@ -183,6 +185,9 @@ def test_the_documentation_lists_every_finding() -> None:
 def test_the_documented_settings_are_ones_cibuildwheel_understands() -> None:
     page = (PACKAGE.parents[1] / "docs" / "muslabi.md").read_text(encoding="utf-8")
     settings = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    schema = json.loads(files("cibuildwheel").joinpath("resources/cibuildwheel.schema.json").read_text("utf-8"))
+    for one in settings:
+        jsonschema.validate(one["tool"]["cibuildwheel"], schema)
     linux = settings[0]["tool"]["cibuildwheel"]["linux"]
     assert all("{wheel}" in command or "{abi3_wheel}" in command for command in linux["audit-command"])
     arguments = shlex.split(linux["audit-command"][1].format(wheel="x.whl"))

@@ -1,6 +1,5 @@
 """Build images: context, Dockerfile, BuildKit, record. What has not changed is not built again."""
 
-import datetime as dt
 import hashlib
 import os
 import time
@@ -9,11 +8,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from musllinux import certificates, context, engine, inputs, record, registry, relay, render, secretfile, sources
+from musllinux import (
+    certificates,
+    context,
+    emulation,
+    engine,
+    handover,
+    inputs,
+    jobs,
+    record,
+    registry,
+    relay,
+    render,
+    revision,
+    secretfile,
+    sources,
+)
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
@@ -25,9 +38,6 @@ from musllinux.model import Image, resolve, select
 from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
 from musllinux.settings import Source, from_args
-
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,10 @@ class Workshop:
 
     def place(self, image: Image) -> Path:
         return self.work / image.id
+
+    def secret(self, image: Image) -> Path:
+        """The `sources` secret that `prepare` leaves for somebody else's build; it may hold credentials."""
+        return self.place(image) / ".sources"
 
     def log(self, image: Image) -> Path:
         return self.place(image) / "build.log"
@@ -70,6 +84,7 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
             f"{image.id}: the base {image.base.reference} is not locked",
             hint="`musllinux lock` records its digest",
         )
+    _require_emulator(image, shop)
     place = shop.place(image)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -79,6 +94,26 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
         raise FactoryError(
             f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
         ) from None
+
+
+def _require_emulator(image: Image, shop: Workshop) -> None:
+    """Said before hours of work: one step of a foreign image runs as the target, where no builder of its own does."""
+    if shop.builder or not emulation.engine_is_here() or not emulation.emulated(image.arch.platform):
+        return
+    problem = emulation.handler(image.arch.qemu).problem
+    if problem:
+        raise FactoryError(
+            f"{image.id}: no emulator for {image.arch.platform}: qemu-{image.arch.qemu} {problem}",
+            hint=f"`make emulators ARCH={image.arch.name}` registers it, or --builder NAME names one that needs none",
+        )
+
+
+def prepare(image: Image, shop: Workshop, board: Board) -> None:
+    """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
+    shop.place(image).mkdir(parents=True, exist_ok=True)
+    with board.step(image.id, "inputs"):
+        _order(image, shop, board)
+    handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +152,8 @@ def _order(image: Image, shop: Workshop, board: Board) -> _Order:
     text = render.dockerfile(image, shop.root / "templates")
     dockerfile = place / "Dockerfile"
     dockerfile.write_text(text)
-    labels = _labels(shop.root)
-    fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[REVISION])
+    labels = revision.labels(shop.root)
+    fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[revision.REVISION])
     return _Order(image=image, context=made.path, dockerfile=dockerfile, labels=labels, fingerprint=fingerprint)
 
 
@@ -133,10 +168,10 @@ def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
 def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
     image, log = order.image, shop.log(order.image)
     log.unlink(missing_ok=True)
-    proxies = {name: os.environ[name] for name in PROXIES if name in os.environ}
+    proxies = handover.proxies()
     with (
         _nearer(order, shop, board) as dockerfile,
-        secretfile.held(_secrets(image, proxies, shop.ca_bundle)) as secrets,
+        secretfile.held(handover.secrets(image, proxies, shop.ca_bundle)) as secrets,
     ):
         argv = shop.client.build_argv(
             context=order.context,
@@ -146,7 +181,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
             args=image.contents,
             secrets=secrets.paths,
             labels=order.labels,
-            network=_network(image, proxies),
+            network=handover.network(image, proxies),
             builder=shop.builder,
         )
         try:
@@ -185,51 +220,12 @@ def _nearer(order: _Order, shop: Workshop, board: Board) -> Iterator[Path]:
             dockerfile.unlink(missing_ok=True)
 
 
-def _network(image: Image, proxies: Mapping[str, str]) -> str:
-    """The network mode of the build's steps: this machine's own where a mirror or proxy listens on its loopback."""
-    urls = [image.supply.mirror, *(url for name, url in proxies.items() if name.lower() != "no_proxy")]
-    return image.supply.network or ("host" if any(registry.is_loopback(_host(url)) for url in urls) else "")
-
-
-def _host(url: str) -> str:
-    """The host of a URL, or of a proxy that is written without http://."""
-    try:
-        return urlsplit(url if "://" in url else f"http://{url}").hostname or ""
-    except ValueError:
-        return ""
-
-
 def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
     def line(text: str) -> None:
         steps.feed(text)
         watch(text)
 
     return line
-
-
-def _secrets(image: Image, proxies: Mapping[str, str], ca_bundle: Path | None) -> dict[str, bytes]:
-    """What the build's steps are given and no layer keeps, by the name that images/files/build/sources.sh knows."""
-    found = {"sources": context.secrets(image, proxies).encode()}
-    if image.supply.apk_key:
-        found["apk-key"] = Path(image.supply.apk_key).read_bytes()
-    if ca_bundle:
-        found["ca-bundle"] = certificates.secret(ca_bundle)
-    return found
-
-
-def _labels(root: Path) -> dict[str, str]:
-    """Revision and time of the commit: the same commit gives the same labels, whenever it is built."""
-    git = ["git", "-C", str(root)]
-    shown = run([*git, "show", "-s", "--format=%H %ct", "HEAD"], check=False)
-    revision, _, seconds = shown.output.partition(" ") if shown.code == 0 else ("unknown", "", "0")
-    if run([*git, "status", "--porcelain"], check=False).output:
-        revision += "-modified"
-    moment = dt.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", seconds)), dt.UTC)
-    return {
-        REVISION: revision,
-        "org.opencontainers.image.created": moment.isoformat(timespec="seconds"),
-        "org.opencontainers.image.version": moment.strftime("%Y.%m.%d"),
-    }
 
 
 def _fingerprint(*parts: str) -> str:
@@ -289,30 +285,35 @@ def command(args: Namespace) -> int:
         builder=args.builder,
     )
     inputs.sweep(shop.cache)
-    failed = _build_all(images, shop)
+    work = prepare if args.prepare else build
+    failed = _all(images, lambda image, board: work(image, shop, board), jobs.count(args.jobs, len(images)))
     code = _smoke(args, failed, images) if args.smoke else EXIT_OK
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
     return EXIT_FAILED if failed else code
 
 
-def _build_all(images: Sequence[Image], shop: Workshop) -> list[str]:
-    """The ids that failed."""
-    failed: list[FactoryError] = []
-    ids = []
+def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], at_once: int) -> list[str]:
+    """The ids that failed; each failure is shown with its log, and at the end how many there are."""
+
+    def one(image: Image) -> FactoryError | None:
+        try:
+            made = work(image, board)
+        except FactoryError as error:
+            board.finish(image.id, ok=False, note=error.message.splitlines()[0])
+            return error
+        board.finish(image.id, ok=True, note=_summary(image, made) if made else "laid out")
+        return None
+
     with interruptible(), progress([image.id for image in images]) as board:
-        for image in images:
-            try:
-                made = build(image, shop, board)
-            except FactoryError as error:
-                board.finish(image.id, ok=False, note=error.message.splitlines()[0])
-                failed.append(error)
-                ids.append(image.id)
-            else:
-                board.finish(image.id, ok=True, note=_summary(image, made))
-    for each in failed:
-        show(each)
-    return ids
+        ended = dict(zip((image.id for image in images), jobs.each(images, one, at_once), strict=True))
+    failed = {name: error for name, error in ended.items() if error}
+    for error in failed.values():
+        show(error)
+    if failed and len(images) > 1:
+        text = f"{len(failed)} of {len(images)} images failed: {', '.join(failed)}"
+        show(FactoryError(text, hint="a rerun does only what is missing"))
+    return list(failed)
 
 
 def _summary(image: Image, made: Built) -> str:

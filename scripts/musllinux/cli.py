@@ -170,7 +170,17 @@ def _lock_options(sub: Parser) -> None:
 
 def _build_options(sub: Parser) -> None:
     sub.add_argument("--smoke", action="store_true", help="try each image once it is built")
+    sub.add_argument(
+        "--prepare",
+        action="store_true",
+        help="only lay out contexts, Dockerfiles and secrets in build/, for docker buildx bake",
+    )
     sub.add_argument("--builder", default="", metavar="NAME", help="a buildx builder to hand the work to")
+    _jobs(sub)
+
+
+def _smoke_options(sub: Parser) -> None:
+    sub.add_argument("--again", action="store_true", help="also what was green already for this very image")
     _jobs(sub)
 
 
@@ -190,7 +200,9 @@ def _clean_options(sub: Parser) -> None:
 
 
 def _jobs(sub: Parser) -> None:
-    sub.add_argument("--jobs", type=_count, metavar="N", help="images at once")
+    sub.add_argument(
+        "--jobs", type=_count, metavar="N", help="images at once; by default what processors and memory allow"
+    )
 
 
 def _count(text: str) -> int:
@@ -218,7 +230,7 @@ VERBS = (
         options=_lock_options,
     ),
     Verb(name="build", module="musllinux.build", help="Build images", options=_build_options),
-    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_jobs),
+    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_smoke_options),
     Verb(name="push", module="musllinux.push", help="Push images that are tried", options=_push_options),
     Verb(name="report", module="musllinux.report", help="What was built and tried, from the records in build/"),
     Verb(name="doctor", module="musllinux.doctor", help="What this machine has and lacks", images=False),

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,10 @@ from musllinux import inputs, toollock
 from musllinux.inputs import Report
 from musllinux.model import OPT, Image, Interpreter, Tool
 from musllinux.run import run
+
+_COMPILED = ("__pycache__",)
+# What `pip install ./scripts/muslabi` leaves in the sources. setuptools packs again whatever it finds in build/.
+_LEFT_BY_BUILDS = (*_COMPILED, "build", "*.egg-info")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,7 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
 
 
 def _fill(fresh: Path, image: Image, stock: Stock) -> None:
-    shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns(*_COMPILED))
     (fresh / "floor").mkdir()
     (fresh / "floor/symbols").write_text(floor_symbols(image))
     for series in image.series:
@@ -124,10 +129,15 @@ def _https_first(item: tuple[str, _Plain]) -> tuple[bool, bool, str]:
     return not name.lower().startswith("https"), name.isupper(), name
 
 
-def tree_digest(root: Path) -> str:
-    """SHA-256 over every file's path, executable bit and content, every link's target; not over times and owners."""
+def tree_digest(root: Path, ignored: tuple[str, ...] = _COMPILED) -> str:
+    """SHA-256 over every file's path, executable bit and content, every link's target; not over times and owners.
+
+    Files and folders whose name matches a pattern of `ignored` do not count.
+    """
     total = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if "__pycache__" not in p.parts):
+    for path in sorted(root.rglob("*")):
+        if any(fnmatchcase(part, pattern) for part in path.relative_to(root).parts for pattern in ignored):
+            continue
         if path.is_symlink():
             kind, content = b"l", hashlib.sha256(os.fsencode(path.readlink()))
         elif path.is_file():
@@ -201,14 +211,14 @@ def project_wheel(source: Path, cache: Path) -> Path:
 
     Raises FactoryError where pip cannot make it or the cache cannot be written.
     """
-    digest = tree_digest(source)
+    digest = tree_digest(source, _LEFT_BY_BUILDS)
     folder = cache / "projects" / digest
     found = list(folder.glob("*.whl"))
     if found:
         return found[0]
     with inputs.scratch(cache, "project-") as work:
         copy = work / source.name
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*_LEFT_BY_BUILDS))
         argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         run([*argv, f"--wheel-dir={work}/out", str(copy)], env={"SOURCE_DATE_EPOCH": "315532800"})
         made = next((work / "out").glob("*.whl"))

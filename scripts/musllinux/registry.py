@@ -273,7 +273,7 @@ class Client:
                     timeout=TIMEOUT,
                     allow_redirects=True,
                 )
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:  # ValueError: led on to what is no URL
                 if scheme != self._schemes[-1]:
                     continue
                 raise self._unreachable(error) from error
@@ -284,7 +284,7 @@ class Client:
             return answer
         raise AssertionError("no scheme to try")
 
-    def _unreachable(self, error: requests.RequestException) -> RegistryError:
+    def _unreachable(self, error: requests.RequestException | ValueError) -> RegistryError:
         if isinstance(error, requests.exceptions.SSLError):
             return RegistryError(
                 f"the certificate of registry {self._host} cannot be verified",
@@ -323,12 +323,15 @@ class Client:
 
     def _bearer_token(self, realm: str, service: str, scope: str) -> str:
         """The token flow of the distribution specification; credentials go over TLS or to loopback only."""
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError as error:
+            raise RegistryError(f"registry {self._host} sends for a token to {realm!r}, which is no URL") from error
         if parts.scheme != "https" and not is_loopback(parts.netloc):
             raise RegistryError(f"registry {self._host} asks for credentials at {realm}, without TLS: not given")
         try:
             answer = self._ask_for_token(realm, service, scope)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             raise self._unreachable(error) from error
         self._expect_ok(answer, f"a token at {parts.netloc}")
         values = self._object(answer, "token")
@@ -337,7 +340,7 @@ class Client:
     def _object(self, answer: requests.Response, what: str) -> dict[str, Any]:
         try:
             values = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise RegistryError(

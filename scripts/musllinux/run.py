@@ -48,6 +48,7 @@ class _Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._alive: set[subprocess.Popen[bytes]] = set()
+        self._endings: list[Callable[[], None]] = []
         self._stopping = False
 
     def start(self, make: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -62,10 +63,20 @@ class _Children:
         with self._lock:
             self._alive.discard(process)
 
+    def add(self, ending: Callable[[], None]) -> None:
+        with self._lock:
+            self._endings.append(ending)
+
+    def remove(self, ending: Callable[[], None]) -> None:
+        with self._lock:
+            self._endings.remove(ending)
+
     def stop(self) -> None:
         with self._lock:
             self._stopping = True
-            alive = list(self._alive)
+            alive, endings = list(self._alive), list(self._endings)
+        for ending in endings:
+            ending()
         for process in alive:
             _signal(process, signal.SIGINT)
         deadline = time.monotonic() + GRACE
@@ -87,6 +98,16 @@ def stop_all() -> None:
     KeyboardInterrupt when its program is gone.
     """
     _children.stop()
+
+
+@contextmanager
+def when_stopped(ending: Callable[[], None]) -> Iterator[None]:
+    """Inside, `stop_all` does this too, from its own thread: what a worker waits for that is no program of `run`."""
+    _children.add(ending)
+    try:
+        yield
+    finally:
+        _children.remove(ending)
 
 
 @contextmanager

@@ -98,6 +98,7 @@ class ArchitectureSection(Section):
     entry: list[Name]
     march: list[MachineFlag]
     qemu: Name
+    qemu_since: Release | None = None
     relative: Annotated[int, Field(gt=0)]
     runner: RunnerName = "ubuntu-24.04"
 

@@ -405,6 +405,17 @@ def test_a_wheel_of_this_repositorys_own_is_made_once_for_each_state_of_its_sour
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"projects"}
 
 
+def test_what_an_install_from_the_sources_left_in_them_is_not_packed(package: Path, tmp_path: Path) -> None:
+    clean = project_wheel(package, tmp_path / "cache")
+    left = package / "build/lib"
+    left.mkdir(parents=True)
+    (left / "long_gone.py").write_text("")
+    (package / "made_up.egg-info").mkdir()
+    (package / "made_up.egg-info/PKG-INFO").write_text("")
+    assert project_wheel(package, tmp_path / "cache") == clean
+    assert "long_gone.py" not in zipfile.ZipFile(project_wheel(package, tmp_path / "other")).namelist()
+
+
 def test_a_package_that_cannot_be_built_leaves_nothing_that_is_taken_for_its_wheel(
     package: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,12 @@ def page(url: str, ca: Path | None) -> bytes | None:
     return _insist(lambda: _page(url, ca))
 
 
+def head(url: str, ca: Path | None, patience: tuple[float, float]) -> tuple[int, str]:
+    """The status that a server answers with, and its Date header; asked once. Raises FactoryError where it does not."""
+    with _answer(url, ca, method="HEAD", patience=patience) as answer:
+        return answer.status_code, answer.headers.get("Date", "")
+
+
 def _insist(once: Callable[[], Result]) -> Result:
     for wait in WAITS:
         try:
@@ -74,17 +80,27 @@ def _page(url: str, ca: Path | None) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _answer(url: str, ca: Path | None) -> Iterator["requests.Response"]:
+def _answer(
+    url: str, ca: Path | None, *, method: str = "GET", patience: tuple[float, float] | None = None
+) -> Iterator["requests.Response"]:
     import requests  # noqa: PLC0415 - slow to import, needed only here
     import urllib3  # noqa: PLC0415
 
     # The locked sum is that of the file as it lies there: no compression asked for, none undone that a server claims.
     plain = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, verify=str(ca) if ca else True, headers=plain) as answer:
+        with requests.request(
+            method,
+            url,
+            stream=True,
+            timeout=patience or TIMEOUT,
+            verify=str(ca) if ca else True,
+            headers=plain,
+            allow_redirects=True,
+        ) as answer:
             yield answer
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, error, patience or TIMEOUT) from error
 
 
 def _refused(url: str, status: int) -> FactoryError:
@@ -95,7 +111,7 @@ def _refused(url: str, status: int) -> FactoryError:
     )
 
 
-def _unreachable(url: str, error: Exception) -> FactoryError:
+def _unreachable(url: str, error: Exception, patience: tuple[float, float]) -> FactoryError:
     import requests  # noqa: PLC0415
     import urllib3  # noqa: PLC0415
 
@@ -108,7 +124,7 @@ def _unreachable(url: str, error: Exception) -> FactoryError:
             what, hint = _proxy(error)
         case requests.Timeout() | urllib3.exceptions.TimeoutError():
             kind = TransientError
-            what = f"no answer in time ({TIMEOUT[0]:g} s to connect, {TIMEOUT[1]:g} s for more data)"
+            what = f"no answer in time ({patience[0]:g} s to connect, {patience[1]:g} s for more data)"
         case urllib3.exceptions.HTTPError() | requests.exceptions.ChunkedEncodingError():
             kind, what = TransientError, "the connection broke off"
         case _:

@@ -34,6 +34,7 @@ from musllinux.engine import Client, ImageFacts, connect, find_client, image_fac
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.failure import explain
 from musllinux.installed import installed_packages
+from musllinux.machine import refusal
 from musllinux.model import Image, resolve, select
 from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
@@ -299,9 +300,12 @@ def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], 
     def one(image: Image) -> FactoryError | None:
         try:
             made = work(image, board)
-        except FactoryError as error:
-            board.finish(image.id, ok=False, note=error.message.splitlines()[0])
-            return error
+        except (FactoryError, OSError) as error:
+            refused = error if isinstance(error, FactoryError) else refusal(error)
+            if refused is None:
+                raise
+            board.finish(image.id, ok=False, note=refused.message.splitlines()[0])
+            return refused
         board.finish(image.id, ok=True, note=_summary(image, made) if made else "laid out")
         return None
 

@@ -4,7 +4,6 @@ A verb's module is imported when the verb runs, so that `--help` does not wait f
 """
 
 import argparse
-import errno
 import os
 import re
 import sys
@@ -24,19 +23,9 @@ from musllinux.errors import (
     FactoryError,
     UsageError,
 )
+from musllinux.machine import refusal
 
 Parser = argparse.ArgumentParser
-
-# What the machine refuses is not a bug: full disk, quota, read-only file system, permissions.
-_ROOM = "make room (`musllinux clean`), or set MUSLLINUX_CACHE to a folder on another disk; a rerun goes on from here"
-_RIGHTS = "let this user write there, or set MUSLLINUX_CACHE (downloads) or MUSLLINUX_ROOT (a clone) elsewhere"
-_MACHINE = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.EROFS: _RIGHTS,
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FactoryError as error:
         return _report(error.message, error.hint, error.log, code=error.exit_code)
     except OSError as error:
-        if error.errno not in _MACHINE:
+        refused = refusal(error)
+        if refused is None:
             raise
-        return _report(f"{error.filename or 'this machine'}: {error.strerror}", _MACHINE[error.errno], code=EXIT_FAILED)
+        return _report(refused.message, refused.hint, code=EXIT_FAILED)
     except Exception as error:
         if not _is_standin_error(error):
             raise  # a bug: its traceback is what helps

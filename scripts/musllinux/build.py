@@ -17,6 +17,7 @@ from musllinux import (
     emulation,
     engine,
     handover,
+    indexes,
     inputs,
     jobs,
     record,
@@ -276,13 +277,17 @@ def command(args: Namespace) -> int:
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
     supply, selection = sources.ready(settings, matrix, source, sources.say)
+    ca = certificates.bundle()
+    if source is Source.UPSTREAM:
+        reader = indexes.Reader(cache=settings.cache, ca=ca, report=sources.say)
+        supply = indexes.known(supply, matrix, selection, engine.whereabouts().platform, reader)
     images = resolve(matrix, supply, selection)
     shop = Workshop(
         root=settings.root,
         work=settings.work,
         cache=settings.cache,
         client=client,
-        ca_bundle=certificates.bundle(),
+        ca_bundle=ca,
         builder=args.builder,
     )
     inputs.sweep(shop.cache)

@@ -87,15 +87,26 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
             hint="`musllinux lock` records its digest",
         )
     _require_emulator(image, shop)
+    with _alone(image, shop):
+        return _build(image, shop, board)
+
+
+@contextmanager
+def _alone(image: Image, shop: Workshop) -> Iterator[None]:
+    """One run at a time works on an image; the system frees the lock of one that was killed. Raises FactoryError."""
     place = shop.place(image)
     place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / ".lock", timeout=0)
     try:
-        with FileLock(place / ".lock", timeout=0):
-            return _build(image, shop, board)
+        lock.acquire()
     except Timeout:
         raise FactoryError(
             f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_emulator(image: Image, shop: Workshop) -> None:
@@ -112,10 +123,9 @@ def _require_emulator(image: Image, shop: Workshop) -> None:
 
 def prepare(image: Image, shop: Workshop, board: Board) -> None:
     """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
-    shop.place(image).mkdir(parents=True, exist_ok=True)
-    with board.step(image.id, "inputs"):
+    with _alone(image, shop), board.step(image.id, "inputs"):
         _order(image, shop, board)
-    handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
+        handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 
 
 @dataclass(frozen=True, kw_only=True)

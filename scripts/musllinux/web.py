@@ -99,7 +99,8 @@ def _answer(
             allow_redirects=True,
         ) as answer:
             yield answer
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        # ValueError: requests' own, of a redirect to what is no URL
         raise _unreachable(url, error, patience or TIMEOUT) from error
 
 

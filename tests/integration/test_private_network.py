@@ -1,7 +1,8 @@
 """lock and build from upstream's own addresses, through a proxy that wants a password and opens TLS.
 
 Nothing but the proxy is reachable under these names; mirror and python.org want a password besides. The passwords must
-be nowhere afterwards, and in no process list meanwhile.
+be nowhere afterwards, and in no process list meanwhile. (The interpreter is not compiled: that takes minutes and no
+network.)
 """
 
 import json

@@ -106,13 +106,32 @@ class Repository:
         )
 
 
-def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:
-    """One in `folder`, with an overlay that names these sources (mirror, python, base)."""
-    root = folder / "repository"
+# In place of cpython.sh, for tests of everything but compilers: minutes of compiling become nothing.
+NO_COMPILING = """\
+#!/bin/sh
+# cpython.sh ARCHIVE BUILD-PYTHON OUT, as it were
+set -eu
+mkdir -p "$3$PREFIX/bin" "$3/opt/python"
+sha256sum <"$1" >"$3$PREFIX/archive"
+printf '#!/bin/sh\\necho not compiled\\n' >"$3$PREFIX/bin/python$SERIES$SUFFIX"
+chmod +x "$3$PREFIX/bin/python$SERIES$SUFFIX"
+ln -s "$PREFIX" "$3/opt/python/$TAG"
+"""
+
+
+def copied(root: Path) -> None:
+    """This repository's files that a build reads, with interpreters that are not compiled, in `root`."""
     for name in ("images/files", "templates", "lock", "scripts/muslabi"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("matrix.yaml", "lock.yaml"):
         shutil.copyfile(ROOT / name, root / name)
+    (root / "images/files/build/cpython.sh").write_text(NO_COMPILING)
+
+
+def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:
+    """One in `folder`, with an overlay that names these sources (mirror, python, base)."""
+    root = folder / "repository"
+    copied(root)
     overlay = folder / "overlay.yaml"
     overlay.write_text(OVERLAY.format(release=RELEASE, trial=TRIAL, **sources))
     own = {

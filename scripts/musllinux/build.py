@@ -4,24 +4,38 @@ import hashlib
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from musllinux import context, emulation, jobs, record, render, revision, sources
+from musllinux import (
+    certificates,
+    context,
+    emulation,
+    engine,
+    handover,
+    jobs,
+    record,
+    registry,
+    relay,
+    render,
+    revision,
+    secretfile,
+    sources,
+)
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
 from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
-from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError, UsageError
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.installed import installed_packages
 from musllinux.model import Image, resolve, select
+from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
 from musllinux.settings import Source, from_args
-
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +53,7 @@ class Workshop:
         return self.work / image.id
 
     def secret(self, image: Image) -> Path:
-        """The `sources` secret; it may hold credentials, so a build removes it."""
+        """The `sources` secret that `prepare` leaves for somebody else's build; it may hold credentials."""
         return self.place(image) / ".sources"
 
     def log(self, image: Image) -> Path:
@@ -97,7 +111,7 @@ def prepare(image: Image, shop: Workshop, board: Board) -> None:
     shop.place(image).mkdir(parents=True, exist_ok=True)
     with board.step(image.id, "inputs"):
         _order(image, shop, board)
-    _write_secret(image, shop.secret(image))
+    handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,30 +164,62 @@ def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
 
 
 def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
-    image, log, secret = order.image, shop.log(order.image), shop.secret(order.image)
+    image, log = order.image, shop.log(order.image)
     log.unlink(missing_ok=True)
-    try:
-        _write_secret(image, secret)
+    proxies = handover.proxies()
+    with (
+        _nearer(order, shop, board) as dockerfile,
+        secretfile.held(handover.secrets(image, proxies, shop.ca_bundle)) as secrets,
+    ):
         argv = shop.client.build_argv(
             context=order.context,
-            dockerfile=order.dockerfile,
+            dockerfile=dockerfile,
             tag=image.tag,
             platform=image.arch.platform,
             args=image.contents,
-            secrets=_secrets(image, secret, shop.ca_bundle),
+            secrets=secrets.paths,
             labels=order.labels,
-            network=image.supply.network,
+            network=handover.network(image, proxies),
             builder=shop.builder,
         )
-        run(argv, env=shop.client.env, log=log, on_line=_both(steps, board.watch(image.id)))
-    except CommandError as error:
-        raise FactoryError(
-            f"{image.id}: {_failure(steps) or error.message}",
-            hint="the log has the step's whole output; a rerun continues after the last finished step",
-            log=str(log),
-        ) from error
-    finally:
-        secret.unlink(missing_ok=True)
+        try:
+            run(
+                argv,
+                env=shop.client.env,
+                log=log,
+                on_line=_both(steps, board.watch(image.id)),
+                clean=hider([image.supply.mirror, *proxies.values()]),
+                pass_fds=secrets.fds,
+            )
+        except CommandError as error:
+            raise FactoryError(
+                f"{image.id}: {_failure(steps) or error.message}",
+                hint="the log has the step's whole output; a rerun continues after the last finished step",
+                log=str(log),
+            ) from error
+
+
+@contextmanager
+def _nearer(order: _Order, shop: Workshop, board: Board) -> Iterator[Path]:
+    """The Dockerfile to build: with the base from this machine where the engine can reach that, else as rendered."""
+    image = order.image
+    wanted = registry.named(image.base.reference.partition("@")[0])
+    where = engine.whereabouts()
+    if shop.builder or not where.here or registry.is_loopback(wanted.host):
+        yield order.dockerfile
+        return
+    stock = shop.stock(board, image)
+    stored = relay.collect(
+        image.base, (image.arch.platform, where.platform), stock.cache, stock.report, stock.ca_bundle
+    )
+    with relay.serving(stored) as host:
+        near = replace(image.base, nearer=f"{host}/{wanted.repository}@{image.base.digest}")
+        dockerfile = order.dockerfile.with_name("Dockerfile.nearer")
+        dockerfile.write_text(render.dockerfile(replace(image, base=near), shop.root / "templates"))
+        try:
+            yield dockerfile
+        finally:
+            dockerfile.unlink(missing_ok=True)
 
 
 def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
@@ -190,25 +236,6 @@ def _failure(steps: Parser) -> str:
         return ""
     tail = "".join(f"\n    {line}" for line in step.tail)
     return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
-
-
-def _secrets(image: Image, sources: Path, ca_bundle: Path | None) -> dict[str, Path]:
-    found = {"sources": sources}
-    if image.supply.apk_key:
-        found["apk-key"] = Path(image.supply.apk_key)
-    if ca_bundle:
-        found["ca-bundle"] = ca_bundle
-    return found
-
-
-def _write_secret(image: Image, path: Path) -> None:
-    _write_private(path, context.secrets(image, {n: os.environ[n] for n in PROXIES if n in os.environ}))
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
 
 
 def _fingerprint(*parts: str) -> str:
@@ -264,7 +291,7 @@ def command(args: Namespace) -> int:
         work=settings.work,
         cache=settings.cache,
         client=client,
-        ca_bundle=_ca_bundle(),
+        ca_bundle=certificates.bundle(),
         builder=args.builder,
     )
     work = prepare if args.prepare else build
@@ -310,14 +337,3 @@ def _smoke(args: Namespace, failed: Sequence[str], images: Sequence[Image]) -> i
     args.ids = [image.id for image in images if image.id not in failed]
     args.policy = args.arch = None
     return smoke.command(args) if args.ids else EXIT_FAILED
-
-
-def _ca_bundle() -> Path | None:
-    """The certificates that downloads in the build trust: what the user's own tools are told to use."""
-    named = os.environ.get("SSL_CERT_FILE")
-    if not named:
-        return None
-    path = Path(named)
-    if not path.is_file():
-        raise UsageError(f"SSL_CERT_FILE={named}: no such file", hint="name a PEM bundle, or unset it")
-    return path

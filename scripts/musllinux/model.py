@@ -38,6 +38,12 @@ class Base:
     release: str
     version: str
     digest: str
+    nearer: str = ""  # a reference to the same bytes on this machine, where one is served for a build
+
+    @property
+    def pulled(self) -> str:
+        """What FROM takes."""
+        return self.nearer or self.reference
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,8 +139,12 @@ def run(
     check: bool = True,
     timeout: float | None = None,
     stdin: bytes = b"",
+    clean: Callable[[str], str] = str,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run `argv` to its end; both output streams go to `log` (appended) and, line by line, to `on_line`.
+
+    `clean` gets every line before anybody sees it, to hide what must not be seen; `pass_fds` stay open in the program.
 
     `env` is laid over this process's environment; `timeout` is in seconds. The program gets a process group
     of its own, which Ctrl-C (KeyboardInterrupt) and the timeout end as a whole: asked, after 10 s killed.
@@ -154,9 +158,9 @@ def run(
     with _opened(log) as stream:
         stream.write(f"+ {shown}\n".encode())
         stream.flush()
-        process = _start(command, cwd, env, stdin, shown)
+        process = _start(command, cwd, env, stdin, shown, pass_fds)
         late = threading.Event()
-        said = _follow(process, stream, on_line, timeout, late)
+        said = _follow(process, stream, on_line, timeout, late, clean)
     seconds = time.monotonic() - started
     if late.is_set():
         raise _failed(f"no end after {timeout:g} s", process.returncode, shown, said, log)
@@ -181,7 +185,12 @@ def _opened(log: Path | None) -> Iterator[IO[bytes]]:
 
 
 def _start(
-    command: tuple[str, ...], cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes, shown: str
+    command: tuple[str, ...],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes,
+    shown: str,
+    pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     if cwd is not None and not cwd.is_dir():
         raise CommandError(f"no folder {cwd} to run in: {shown}", code=127)
@@ -199,6 +208,7 @@ def _start(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
 
         try:
@@ -217,6 +227,7 @@ def _follow(
     on_line: Callable[[str], None] | None,
     timeout: float | None,
     late: threading.Event,
+    clean: Callable[[str], str],
 ) -> list[str]:
     """Read the program to its end. Whatever happens here, afterwards it is gone."""
     said: list[str] = []
@@ -227,9 +238,11 @@ def _follow(
     try:
         assert process.stdout is not None  # noqa: S101 - stdout=PIPE above
         for raw in process.stdout:
-            stream.write(raw)
+            text = raw.decode(errors="replace")
+            bare = text.rstrip("\r\n")
+            line = clean(bare)
+            stream.write((line + text[len(bare) :]).encode())
             stream.flush()
-            line = raw.decode(errors="replace").rstrip("\r\n")
             said.append(line)
             if on_line is not None:
                 on_line(line)

@@ -20,9 +20,16 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
     """Upstream's hosts (or mirrors of them, from an overlay), with the archives and bases that lock.yaml pins.
 
     A base whose digest is not locked yet can be rendered, but `build` refuses it.
+    Raises FactoryError for an interpreter whose archive is not locked: no image may lack it without a word.
     """
     section = matrix.sources.upstream
     locked = lock.upstream
+    unlocked = [tag for tag, python in matrix.interpreters.items() if python.series not in locked.cpython]
+    if unlocked:
+        raise FactoryError(
+            f"lock.yaml has no CPython archive for {', '.join(unlocked)}",
+            hint="`musllinux lock` records it; an overlay drops an interpreter with `<name>: null`",
+        )
     bases = {
         (release, arch): Base(
             reference=section.base.format(alpine=release) + (f"@{base.digest}" if base.digest else ""),

@@ -118,7 +118,7 @@ class Inputs(Protocol):
         """The same for several at once, in the order asked for: one round trip to the mirror."""
 
     def source(self, suite: str, package: str) -> list[Path]:
-        """The orig and debian tarballs of a source package (no .dsc), checked by apt, sorted by name."""
+        """Upstream's tarballs in a source package, checked by apt, sorted by name."""
 
     def wheel(
         self,

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from musllinux import build, console, context, engine, record, render, sources
+from musllinux import build, certificates, console, engine, handover, record, render, secretfile, sources
 from musllinux.buildkit_log import State, Step, parse
 from musllinux.emulation import emulated
 from musllinux.model import Image, Selection, resolve
@@ -57,26 +57,26 @@ class Bench:
         place = self.shop.place(image)
         shutil.copytree(WAYS, place / "context/build", dirs_exist_ok=True)
         (place / "context/build/salt").write_text(salt or self.salt)
-        dockerfile, secret = place / "Dockerfile.bench", place / ".sources.bench"
+        dockerfile = place / "Dockerfile.bench"
         dockerfile.write_text(text)
-        secret.write_text(context.secrets(image, {n: os.environ[n] for n in build.PROXIES if n in os.environ}))
-        argv = self.shop.client.build_argv(
-            context=place / "context",
-            dockerfile=dockerfile,
-            tag=f"musllinux-bench:{image.arch.name}",
-            platform=platform or image.arch.platform,
-            target=target,
-            args=image.contents,
-            secrets=build._secrets(image, secret, self.shop.ca_bundle),
-            network=image.supply.network,
-        )
-        started = time.monotonic()
-        try:
-            output = run(argv, env=self.shop.client.env, log=place / "bench.log").output
-        finally:
-            seconds = time.monotonic() - started
-            secret.unlink(missing_ok=True)
-            dockerfile.unlink(missing_ok=True)
+        proxies = handover.proxies()
+        with secretfile.held(handover.secrets(image, proxies, self.shop.ca_bundle)) as secrets:
+            argv = self.shop.client.build_argv(
+                context=place / "context",
+                dockerfile=dockerfile,
+                tag=f"musllinux-bench:{image.arch.name}",
+                platform=platform or image.arch.platform,
+                target=target,
+                args=image.contents,
+                secrets=secrets.paths,
+                network=handover.network(image, proxies),
+            )
+            started = time.monotonic()
+            try:
+                output = run(argv, env=self.shop.client.env, log=place / "bench.log", pass_fds=secrets.fds).output
+            finally:
+                seconds = time.monotonic() - started
+                dockerfile.unlink(missing_ok=True)
         return seconds, parse(output.splitlines())
 
     def dockerfile(self, image: Image) -> str:
@@ -228,7 +228,7 @@ def prepared(args: Namespace) -> Bench:
         work=settings.work,
         cache=settings.cache,
         client=engine.find_client(),
-        ca_bundle=build._ca_bundle(),
+        ca_bundle=certificates.bundle(),
     )
     with console.progress([image.id for image in chosen]) as board:
         for image in chosen:

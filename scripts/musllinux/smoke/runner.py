@@ -20,7 +20,8 @@ from musllinux.run import when_stopped
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
-from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require
+from musllinux.smoke.registry import Check, Failed, LeftOut, require
+from musllinux.smoke.suite import checks
 
 EMULATION = 12.0  # how much longer than natively qemu-user may take
 

@@ -21,7 +21,8 @@ from musllinux.run import interruptible
 from musllinux.settings import Settings, Source, from_args
 from musllinux.smoke import record, runner, table
 from musllinux.smoke.record import CheckResult, SmokeRecord
-from musllinux.smoke.registry import Check, checks
+from musllinux.smoke.registry import Check
+from musllinux.smoke.suite import checks
 
 
 @dataclass(frozen=True, kw_only=True)

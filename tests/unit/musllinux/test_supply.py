@@ -80,6 +80,15 @@ def test_upstream_has_every_base_and_series_of_the_matrix() -> None:
     assert made.publishable
 
 
+def test_an_interpreter_that_is_not_locked_is_said_and_not_left_out(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text('extends: default\ninterpreters: {cp38-cp38: {series: "3.8"}}\n')
+    widened = matrix.load(ROOT / "matrix.yaml", [overlay])
+    with pytest.raises(FactoryError, match="no CPython archive for cp38-cp38") as caught:
+        supply.upstream(widened, lockfile.load(ROOT / "lock.yaml"))
+    assert "musllinux lock" in caught.value.hint
+
+
 def test_build_arguments_follow_the_packages_of_their_stage_alone(tmp_path: Path) -> None:
     def contents(checksum: str) -> Any:
         made = standin(tmp_path)

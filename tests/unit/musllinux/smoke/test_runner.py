@@ -12,7 +12,8 @@ from musllinux.model import Image
 from musllinux.smoke import runner
 from musllinux.smoke.context import Context
 from musllinux.smoke.record import CheckResult
-from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require, same
+from musllinux.smoke.registry import Check, Failed, LeftOut, require, same
+from musllinux.smoke.suite import checks
 
 
 class Quiet:

@@ -50,7 +50,7 @@ def test_two_builds_at_once_make_a_shared_stage_once(
         (context / "Dockerfile").write_text(DOCKERFILE)
         builder = find_client()
         argv = builder.build_argv(
-            context=context, dockerfile=context / "Dockerfile", tag=tags[name], platform="linux/amd64"
+            context=context, dockerfile=context / "Dockerfile", tag=tags[name], platform="linux/amd64", network="host"
         )
         said[name] = run(argv, env=builder.env, timeout=240, check=False).output
 

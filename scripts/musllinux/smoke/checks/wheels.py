@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from musllinux.model import Interpreter, ordinal
+from musllinux.smoke import trial
 from musllinux.smoke.context import HOME, Context
 from musllinux.smoke.registry import check, interpreters, require, same
 
@@ -49,14 +50,13 @@ def _audited(context: Context, python: Interpreter, wheel: Path, sample: str) ->
     return str(report["needs_musl"])
 
 
-def _tried(context: Context, tag: str, sample: str, wheel: Path) -> str:
+def _tried(context: Context, tag: str, wheel: Path) -> str:
     """Install and run it in the image, outside of the project's folder."""
-    module = f"smoke_{sample.removesuffix('_ext')}"
     script = (
         'cd "$1"; "$2" -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore '
-        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m "$4"'
+        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m smoke_c'
     )
-    return context.bash(script, _stem(tag, sample), f"/opt/python/{tag}/bin/python", wheel.name, module).last
+    return context.bash(script, _stem(tag, "c_ext"), f"/opt/python/{tag}/bin/python", wheel.name).last
 
 
 def _grafted(wheel: Path) -> list[str]:
@@ -71,7 +71,7 @@ def c(context: Context, python: Interpreter) -> str:
     wheel = _make(context, python, "c_ext")
     same("libraries put into it", _grafted(wheel), [])
     musl = _audited(context, python, wheel, "c_ext")
-    return f"from musl {musl} on: {_tried(context, python.tag, 'c_ext', wheel)}"
+    return f"from musl {musl} on: {_tried(context, python.tag, wheel)}"
 
 
 @check(GROUP, "C++: likewise, with libstdc++ put into it", each=interpreters, weight=9)
@@ -79,4 +79,6 @@ def cxx(context: Context, python: Interpreter) -> str:
     wheel = _make(context, python, "cxx_ext", "--no-isolation")
     same("libraries put into it", _grafted(wheel), ["libgcc_s", "libstdc++"])
     musl = _audited(context, python, wheel, "cxx_ext")
-    return f"from musl {musl} on: {_tried(context, python.tag, 'cxx_ext', wheel)}"
+    site = f"{_stem(python.tag, 'cxx_ext')}/site"
+    trial.unpack(context.main, [wheel], site.lstrip("/"))  # pip has installed the C one
+    return f"from musl {musl} on: {context.python(python.tag, '-m', 'smoke_cxx', env={'PYTHONPATH': site}).last}"

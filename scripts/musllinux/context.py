@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from muslabi import database
 from musllinux import inputs, toollock
@@ -91,12 +92,41 @@ def floor_symbols(image: Image) -> str:
 
 def secrets(image: Image, proxies: Mapping[str, str]) -> str:
     """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
+    mirror = _plain(image.supply.mirror)
+    through = {name: _plain(value) for name, value in proxies.items()}
     values = {
-        "APK_REPOSITORIES": " ".join(image.repositories),
+        "APK_REPOSITORIES": " ".join(url.replace(image.supply.mirror, mirror.url, 1) for url in image.repositories),
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
-        **proxies,
+        "HTTP_AUTH": mirror.auth,
+        "HTTP_PROXY_AUTH": next((p.auth for name, p in sorted(through.items(), key=_https_first) if p.auth), ""),
+        **{name: proxy.url for name, proxy in through.items()},
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plain:
+    """A URL that every apk understands, and the user and password that were taken out of it (fetch(3)'s HTTP_AUTH)."""
+
+    url: str
+    auth: str = ""
+
+
+def _plain(url: str) -> _Plain:
+    """apk 2.10 (Alpine 3.12) does not decode the user and password of a URL: escaped ones are given apart from it."""
+    try:
+        known, at, host = urlsplit(url).netloc.rpartition("@")
+    except ValueError:  # no URL: whoever reads it says so
+        return _Plain(url=url)
+    if not at or "%" not in known:
+        return _Plain(url=url)
+    return _Plain(url=url.replace(f"{known}@{host}", host, 1), auth=f"basic:*:{unquote(known)}")
+
+
+def _https_first(item: tuple[str, _Plain]) -> tuple[bool, bool, str]:
+    """The proxy for https is the one whose password counts; lower-case spellings before upper-case ones."""
+    name = item[0]
+    return not name.lower().startswith("https"), name.isupper(), name
 
 
 def tree_digest(root: Path, ignored: tuple[str, ...] = _COMPILED) -> str:

@@ -1,6 +1,7 @@
 """Where a run's inputs come from: upstream as the lock pins it, or the stand-in as it says of itself."""
 
 import json
+import platform
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +87,14 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         apk_key=state["key"],
         network="host",  # it serves on loopback
         packages=_packages(state),
+        machine=_building_machine(matrix),
     )
+
+
+def _building_machine(matrix: Matrix) -> str:
+    """This machine as apk calls it: what serves on loopback also builds. Kernels name 64-bit machines as wheels do."""
+    section = matrix.architectures.get(platform.machine())
+    return section.apk if section else ""
 
 
 def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, str], Base]:

@@ -22,6 +22,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # Debian's pac
 _HELPER = "/usr/lib/apt/apt-helper"  # downloads with apt's own settings
 _NOT_FOUND = "404  Not Found"  # apt's words for HTTP's answer
 _LAYOUT = 1  # bump when what lies under a product's folder changes
+_UPSTREAM_TARBALL = re.compile(r"\.orig(-[\w-]+)?\.tar\.\w+$")  # dpkg-source(1): .orig.tar.xz, .orig-component.tar.xz
 
 
 class GoneError(StandinError):
@@ -30,7 +31,10 @@ class GoneError(StandinError):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a suite's index says about one binary or source package; sums are SHA-256 by file name."""
+    """What a suite's index says about one binary package, or upstream's part of a source package.
+
+    Sums are SHA-256 by file name.
+    """
 
     package: str
     version: str
@@ -64,7 +68,11 @@ class Apt:
         return [(record, self._cache.product(_key("deb", arch, record), _never(record)) / "tree") for record in records]
 
     def source(self, suite: str, package: str) -> tuple[Record, list[Path]]:
-        """The tarballs of a source package, sorted by name (no .dsc, no signatures)."""
+        """Upstream's tarballs in a source package, sorted by name.
+
+        Debian's own part (.dsc, .debian.tar.*) is not fetched: nothing here is built with it, and a mirror that lags
+        behind a new revision still has upstream's, which stays the same.
+        """
         record = self.sources(suite, package)
 
         def build(folder: Path) -> None:
@@ -74,13 +82,13 @@ class Apt:
                 "apt-get",
                 suite,
                 self.native,
-                ["source", "--download-only", "--only-source", wanted],
+                ["source", "--download-only", "--tar-only", "--only-source", wanted],
                 cwd=folder,
             )
             _verify(folder, record.files)
 
         folder = self._cache.product(_key("source", "", record), build)
-        return record, sorted(path for path in folder.iterdir() if ".tar." in path.name and path.suffix != ".asc")
+        return record, sorted(folder / name for name in record.files)
 
     def pool(self, path: str, sha256: str) -> Path:
         """A file of the mirror's pool that no index names any more, by its path below pool/ and its sum.
@@ -309,5 +317,5 @@ def _by_version(left: Mapping[str, str], right: Mapping[str, str]) -> int:
 
 def _source_record(stanza: Mapping[str, str]) -> Record:
     lines = [line.split() for line in stanza["Checksums-Sha256"].splitlines() if line.strip()]
-    files = {name: sha256 for sha256, _, name in lines}
+    files = {name: sha256 for sha256, _, name in lines if _UPSTREAM_TARBALL.search(name)}
     return Record(package=stanza["Package"], version=stanza["Version"], files=files)

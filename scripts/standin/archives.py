@@ -126,19 +126,14 @@ class Archives:
     def _orig(self, candidate: Mapping[str, Any]) -> Path:
         if "pool" in candidate:
             return self._apt.pool(candidate["pool"], candidate["sha256"])
-        _, paths = self._apt.source(candidate["suite"], candidate["source"])
-        [orig] = [path for path in paths if ".orig.tar." in path.name]
+        _, [orig] = self._apt.source(candidate["suite"], candidate["source"])
         return orig
 
     def _newer(self, candidate: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
-        [(name, sha256)] = [item for item in record.files.items() if ".orig.tar." in item[0] and _is_tar(item[0])]
+        [(name, sha256)] = record.files.items()
         suffix = _SUFFIXES[name.partition(".orig.")[2]]
         self._report(f"Debian {candidate['suite']} has moved on to CPython {_upstream(record)}: taking that")
         return {**candidate, "version": _upstream(record), "sha256": sha256, "suffix": suffix}
-
-
-def _is_tar(name: str) -> bool:
-    return not name.endswith(".asc")
 
 
 def _unavailable(reason: str) -> UnavailableError:

@@ -53,7 +53,7 @@ class CachedInputs:
         return [path for _, path in answers]
 
     def source(self, suite: str, package: str) -> list[Path]:
-        """The orig and debian tarballs of a source package."""
+        """Upstream's tarballs in a source package."""
         record, paths = self._apt.source(suite, package)
         self._note("source", [suite, package], record.version, record.identity)
         return paths

@@ -1,4 +1,4 @@
-"""What a check is, and the list of all of them. A check is a small function; the decorator says where it belongs.
+"""What a check is, and the list that they are put on. A check is a small function; the decorator says where it belongs.
 
 @check("identity", "uname names the architecture")
 def uname(context): ...                     # returns the detail to show; raises Failed or LeftOut
@@ -39,7 +39,9 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Entry:
+class Entry:
+    """What the decorator was told: a check, or one for each of an image's subjects."""
+
     name: str
     group: str
     body: Body
@@ -61,7 +63,7 @@ class _Entry:
             )
 
 
-_entries: list[_Entry] = []
+_entries: list[Entry] = []
 
 
 def check(
@@ -70,20 +72,16 @@ def check(
     """Put the decorated function on the list. See the module's docstring."""
 
     def add(body: Body) -> Body:
-        entry = _Entry(name=name, group=group, body=body, each=each, after=frozenset(after), weight=weight)
+        entry = Entry(name=name, group=group, body=body, each=each, after=frozenset(after), weight=weight)
         _entries.append(entry)
         return body
 
     return add
 
 
-def checks(image: Image) -> list[Check]:
-    """Every check of `image`, in the order in which the table shows them."""
-    from musllinux.smoke import checks as _all  # noqa: F401, PLC0415 - importing it fills the list
-
-    found = [one for entry in _entries for one in entry.checks(image)]
-    groups = list(dict.fromkeys(one.group for one in found))
-    return sorted(found, key=lambda one: groups.index(one.group))
+def registered() -> Sequence[Entry]:
+    """What has been put on the list so far, in the order of the decorators."""
+    return tuple(_entries)
 
 
 def interpreters(image: Image) -> Sequence[tuple[str, Any]]:

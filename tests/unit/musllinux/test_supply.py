@@ -98,3 +98,17 @@ def test_build_arguments_follow_the_packages_of_their_stage_alone(tmp_path: Path
 
     before, after = contents("one"), contents("two")
     assert {name for name in before if before[name] != after[name]} == {"SYSTEM_CONTENT"}
+
+
+def test_native_stages_follow_the_building_machine_s_packages_whatever_the_image_is(tmp_path: Path) -> None:
+    def contents(arch: str, **checksums: str) -> Any:
+        made = standin(tmp_path, bases=[{**STATE["bases"][0], "apk_arch": "armv7"}])
+        served = {
+            ("3.20", each): (Package(name="clang", checksum=checksum, depends=(), provides=()),)
+            for each, checksum in checksums.items()
+        }
+        changed = made.__class__(**{**vars(made), "packages": served, "machine": "x86_64"})
+        return resolve(MATRIX, changed, Selection(ids=(f"musllinux_1_2_{arch}",)))[0].contents["NATIVE_CONTENT"]
+
+    assert contents("armv7l", x86_64="one") == contents("armv7l", x86_64="one", armv7="two")
+    assert contents("armv7l", x86_64="one") != contents("armv7l", x86_64="two")

@@ -55,10 +55,13 @@ def test_stanzas_are_read_back(stanzas: list[dict[str, str]]) -> None:
     assert apt_module._stanzas(text) == stanzas
 
 
-def test_a_source_record_has_every_file_with_its_sum() -> None:
-    text = "Package: p\nVersion: 1-1\nChecksums-Sha256:\n aa 10 p_1.orig.tar.xz\n bb 5 p_1-1.dsc\n\n"
+def test_a_source_record_has_upstreams_tarballs_and_nothing_of_debians_own() -> None:
+    """What Debian adds is not used, and a lagging mirror may name a revision of it before it has it."""
+    files = ["p_1.orig.tar.xz", "p_1.orig-extra.tar.gz", "p_1.orig.tar.xz.asc", "p_1-1.dsc", "p_1-1.debian.tar.xz"]
+    sums = "".join(f" {number} 10 {name}\n" for number, name in enumerate(files))
+    text = f"Package: p\nVersion: 1-1\nChecksums-Sha256:\n{sums}\n"
     record = apt_module._source_record(apt_module._stanzas(text)[0])
-    assert record.files == {"p_1.orig.tar.xz": "aa", "p_1-1.dsc": "bb"}
+    assert record.files == {"p_1.orig.tar.xz": "0", "p_1.orig-extra.tar.gz": "1"}
 
 
 INDEXTARGETS = """
@@ -156,7 +159,7 @@ def test_a_file_that_the_pool_lost_is_gone_and_not_a_network_failure(tmp_path: P
         "apt-get",
         """
         case "$*" in *indextargets*) echo 'Packages|Debian|http://mirror.invalid/debian' ;;
-        *source*) echo 'E: Failed to fetch http://m.invalid/pool/p_1.dsc  404  Not Found' >&2; exit 100 ;; esac
+        *source*) echo 'E: Failed to fetch http://m.invalid/pool/p_1.orig.tar.xz  404  Not Found' >&2; exit 100 ;; esac
         """,
     )
     fake(
@@ -164,7 +167,7 @@ def test_a_file_that_the_pool_lost_is_gone_and_not_a_network_failure(tmp_path: P
         "apt-cache",
         "printf 'Package: p\\nVersion: 1-1\\nChecksums-Sha256:\\n aa 1 p_1.orig.tar.xz\\n'",
     )
-    with pytest.raises(GoneError, match=r"names p_1\.dsc in its index of sid"):
+    with pytest.raises(GoneError, match=r"names p_1\.orig\.tar\.xz in its index of sid"):
         Apt(Cache(tmp_path / "c"), print).source("sid", "p")
 
 

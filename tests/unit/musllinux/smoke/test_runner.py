@@ -12,7 +12,8 @@ from musllinux.model import Image
 from musllinux.smoke import runner
 from musllinux.smoke.context import Context
 from musllinux.smoke.record import CheckResult
-from musllinux.smoke.registry import Check, Failed, LeftOut, checks, require, same
+from musllinux.smoke.registry import Check, Failed, LeftOut, require, same
+from musllinux.smoke.suite import checks
 
 
 class Quiet:
@@ -153,9 +154,3 @@ def test_requirements_say_what_is_wrong() -> None:
     with pytest.raises(Failed, match="the tag is 'a', not 'b'"):
         same("the tag", "a", "b")
     same("the tag", "a", "a")
-
-
-def test_what_the_host_runs_by_itself_is_not_emulated(images: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    native = {one.arch.name for one in images if not runner.emulated(one)}
-    assert native == {"x86_64", "i686"}

@@ -59,6 +59,7 @@ BaseReference = Annotated[
 Requirement = Annotated[
     str, form(r"[A-Za-z0-9][A-Za-z0-9._-]*(\s*[<>=!~]=?\s*[0-9][A-Za-z0-9.*+!]*,?)*", "a requirement such as cmake<4.1")
 ]
+RunnerName = Annotated[str, form(r"[a-z0-9][a-z0-9.-]*", "a label of a CI runner such as ubuntu-24.04-arm")]
 Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 
@@ -99,6 +100,7 @@ class ArchitectureSection(Section):
     qemu: Name
     qemu_since: Release | None = None
     relative: Annotated[int, Field(gt=0)]
+    runner: RunnerName = "ubuntu-24.04"
 
 
 class InterpreterSection(Section):

@@ -22,12 +22,13 @@ from standin.state import State
 
 IMAGE = "musllinux_1_9_x86_64"  # a policy of the tests' own: no image of anybody else's is replaced
 RELEASE = "3.22"
+TRIAL = "3.13"  # the first release with the floor's musl
 OVERLAY = """\
 extends: default
 policies:
   musllinux_1_1: null
   musllinux_1_2: null
-  musllinux_1_9: {{alpine: "{release}", floor: "1.2.2", time_t_32: 64, trials: ["{release}"], without: [libatomic]}}
+  musllinux_1_9: {{alpine: "{release}", floor: "1.2.2", time_t_32: 64, trials: ["{trial}"], without: [libatomic]}}
 architectures: {{i686: null, aarch64: null, armv7l: null, ppc64le: null, s390x: null}}
 interpreters:
   cp39-cp39: null
@@ -64,6 +65,8 @@ def filled(state: State, cache: Path) -> Upstream:
         suffix = facts["file"].split(version + ".")[1]
         path = site / "python" / version / facts["file"]
         upstream.python(version, path, suffix=suffix)
+    (pristine,) = (site / f"alpine/v{TRIAL}/releases/x86_64").glob("*.tar.gz")
+    upstream.image("library/alpine", f"{TRIAL}.12", {"linux/amd64": [pristine.read_bytes()]})
     (rootfs,) = (served / "releases/x86_64").glob("*.tar.gz")
     upstream.image("library/alpine", f"{RELEASE}.6", {"linux/amd64": [rootfs.read_bytes(), _key_layer(state)]})
     upstream.tags["library/alpine"][RELEASE] = upstream.tags["library/alpine"][f"{RELEASE}.6"]
@@ -111,7 +114,7 @@ def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Reposito
     for name in ("matrix.yaml", "lock.yaml"):
         shutil.copyfile(ROOT / name, root / name)
     overlay = folder / "overlay.yaml"
-    overlay.write_text(OVERLAY.format(release=RELEASE, **sources))
+    overlay.write_text(OVERLAY.format(release=RELEASE, trial=TRIAL, **sources))
     own = {
         "MUSLLINUX_ROOT": str(root),
         "MUSLLINUX_CACHE": str(folder / "cache"),

@@ -88,6 +88,8 @@ def secrets(image: Image, proxies: Mapping[str, str]) -> str:
     """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
     values = {
         "APK_REPOSITORIES": " ".join(image.repositories),
+        "RUST_REPOSITORIES": " ".join(image.rust_repositories),
+        "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
         **proxies,
     }

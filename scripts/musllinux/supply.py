@@ -43,6 +43,9 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
         archives=archives,
         bases=bases,
         lacks={},
+        rust=section.rust,
+        rust_releases=dict.fromkeys(matrix.architectures, matrix.rust.alpine),
+        crates=section.crates,
     )
 
 
@@ -60,6 +63,7 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         raise FactoryError(f"{state_file}: not readable: {error}", hint=hint) from error
     if state.get("format") != 1:
         raise FactoryError(f"{state_file}: format {state.get('format')!r}, this version reads 1", hint=hint)
+    packages = _packages(state)
     return Supply(
         name="standin",
         publishable=matrix.sources.standin.publishable,
@@ -78,8 +82,18 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         without=frozenset(matrix.sources.standin.without),
         apk_key=state["key"],
         network="host",  # it serves on loopback
-        packages=_packages(state),
+        packages=packages,
+        rust=matrix.sources.standin.rust,
+        rust_releases=_rust_releases(matrix, packages),
     )
+
+
+def _rust_releases(matrix: Matrix, packages: Mapping[tuple[str, str], tuple[Package, ...]]) -> dict[str, str]:
+    """By wheel architecture: the release that has all of Rust's packages, whichever policy's it is."""
+    wanted = {*matrix.rust.packages, *matrix.rust.builder}
+    having = [place for place, each in packages.items() if wanted <= {package.name for package in each}]
+    arches = {section.apk: name for name, section in matrix.architectures.items()}
+    return {arches[apk]: release for release, apk in having if apk in arches}
 
 
 def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, str], Base]:

@@ -11,6 +11,8 @@ if [ -f "$secrets/sources" ]; then
 	export http_proxy="${http_proxy:-${HTTP_PROXY:-}}" https_proxy="${https_proxy:-${HTTPS_PROXY:-}}"
 	export no_proxy="${no_proxy:-${NO_PROXY:-}}"
 fi
+# Rust comes from another release than the rest: its steps name the variable that has that one's repositories.
+eval "APK_REPOSITORIES=\${${REPOSITORIES:-APK_REPOSITORIES}:-}"
 [ -n "${APK_REPOSITORIES:-}" ] || { echo "no apk repositories: the build needs its 'sources' secret" >&2; exit 1; }
 
 # Alpine's own keys for every architecture, and the one that the sources bring: in memory, never in a layer.

@@ -14,11 +14,12 @@ from standin.errors import StandinError
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Debian's names for this machine, and the file name of glibc's loader on it."""
+    """Debian's and Rust's names for this machine, and the file name of glibc's loader on it."""
 
     debian_arch: str
     debian_triple: str
     glibc_loader: str
+    rust: str
 
 
 _HOSTS: Mapping[str, Host] = MappingProxyType(
@@ -27,6 +28,7 @@ _HOSTS: Mapping[str, Host] = MappingProxyType(
             debian_arch="amd64",
             debian_triple="x86_64-linux-gnu",
             glibc_loader="ld-linux-x86-64.so.2",
+            rust="x86_64-unknown-linux-gnu",
         ),
     }
 )

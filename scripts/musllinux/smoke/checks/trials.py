@@ -2,13 +2,17 @@
 
 from musllinux.model import Image, Interpreter
 from musllinux.smoke import trial
-from musllinux.smoke.checks import floor, wheels
+from musllinux.smoke.checks import floor, rust, wheels
 from musllinux.smoke.context import Context
 from musllinux.smoke.registry import LeftOut, check
 
 GROUP = "trials"
-BEFORE = [floor.GROUP, wheels.GROUP]
-SAMPLES = ("c", "cxx")
+BEFORE = [floor.GROUP, wheels.GROUP, rust.GROUP]
+
+
+def samples(image: Image) -> list[str]:
+    """The kinds of wheels that are tried, as their names say them."""
+    return ["c", "cxx", *(["rust"] if image.rust else [])]
 
 
 @check(GROUP, "the fallback runs on the floor's own system", after=BEFORE)
@@ -30,11 +34,12 @@ def _trials(image: Image) -> list[tuple[str, tuple[str, Interpreter]]]:
     ]
 
 
-@check(GROUP, "both wheels install and run", each=_trials, after=BEFORE, weight=5)
+@check(GROUP, "the wheels install and run", each=_trials, after=BEFORE, weight=5)
 def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
     system, python = subject
     place = trial.trial(context, system)
-    names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in SAMPLES]
+    kinds = samples(context.image)
+    names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in kinds]
     paths = {name: context.work / name for name in names}
     absent = [name for name, path in paths.items() if not path.exists()]
     if absent:
@@ -47,7 +52,7 @@ def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
         trial.run_python(context, place, python, *install, *(f"/{folder}/{name}" for name in names))
         said = [
             trial.run_python(context, place, python, "-m", f"smoke_{kind}", PYTHONPATH=f"/{folder}/site")
-            for kind in SAMPLES
+            for kind in kinds
         ]
     musl = place.run("sh", "-c", "/lib/ld-musl-*.so.1 2>&1 | grep Version", log=context.log, check=False).last
     return f"musl {musl.rpartition(' ')[2]}: {said[1].removeprefix('smoke_cxx ok on ')}"

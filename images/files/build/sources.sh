@@ -10,23 +10,27 @@ if [ -f "$secrets/sources" ]; then
 	# either spelling is meant; the lower-case one is what everybody reads
 	export http_proxy="${http_proxy:-${HTTP_PROXY:-}}" https_proxy="${https_proxy:-${HTTPS_PROXY:-}}"
 	export no_proxy="${no_proxy:-${NO_PROXY:-}}"
+	# users and passwords that URLs cannot carry to every apk (fetch(3))
+	if [ -n "${HTTP_AUTH:-}" ]; then export HTTP_AUTH; fi
+	if [ -n "${HTTP_PROXY_AUTH:-}" ]; then export HTTP_PROXY_AUTH; fi
 fi
-# Rust comes from another release than the rest: its steps name the variable that has that one's repositories.
-eval "APK_REPOSITORIES=\${${REPOSITORIES:-APK_REPOSITORIES}:-}"
 [ -n "${APK_REPOSITORIES:-}" ] || { echo "no apk repositories: the build needs its 'sources' secret" >&2; exit 1; }
 
-# Alpine's own keys for every architecture, and the one that the sources bring: in memory, never in a layer.
-keys=$(mktemp -d /dev/shm/keys.XXXXXX)
-trap 'rm -rf "$keys"' EXIT
+# In memory, never in a layer: Alpine's own keys for every architecture, the one that the sources bring, and the
+# repositories. These may hold a password, so they are no arguments either: every user of the machine sees those.
+memory=$(mktemp -d /dev/shm/apk.XXXXXX)
+trap 'rm -rf "$memory"' EXIT
+keys=$memory/keys
+mkdir "$keys"
 find /usr/share/apk/keys /etc/apk/keys -name '*.pub' -type f -exec cp {} "$keys/" \;
 if [ -f "$secrets/apk-key" ]; then
 	cp "$secrets/apk-key" "$keys/$APK_KEY_NAME"
 fi
-
-apk_flags="--no-cache --no-progress --repositories-file /dev/null --keys-dir $keys"
 for repository in $APK_REPOSITORIES; do
-	apk_flags="$apk_flags -X $repository"
-done
+	printf "%s\n" "$repository"
+done >"$memory/repositories"
+
+apk_flags="--no-cache --no-progress --repositories-file $memory/repositories --keys-dir $keys"
 
 if [ -f "$secrets/ca-bundle" ]; then
 	export SSL_CERT_FILE="$secrets/ca-bundle"

@@ -1,7 +1,7 @@
 """A small, hardened reader of what a loader reads in an ELF file. It runs nothing and trusts nothing.
 
-Why not pyelftools: it takes about 100 microseconds a symbol and a quarter of a second to import (measured,
-docs/muslabi.md), and muslabi has 30 ms for a wheel of 1 MB. Only program headers and the dynamic table are
+Why not pyelftools: it takes about 100 microseconds a symbol by way of the dynamic table (measured, docs/muslabi.md),
+and muslabi has 30 ms for a wheel of 1 MB. Only program headers and the dynamic table are
 believed, as the loader does; section headers merely help to count symbols and to find compilers' comments.
 
 Sources: the System V gABI (ELF-32, ELF-64), the processor supplements for relocation numbers (in

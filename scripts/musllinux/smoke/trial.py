@@ -6,8 +6,10 @@ is what is being tried. /opt lies in memory, an interpreter only as long as it i
 """
 
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from musllinux import certificates, relay
 from musllinux.errors import FactoryError
@@ -68,6 +70,14 @@ def _brought(context: Context, base: Base) -> str:
         return relay.bring(base, platform, cache_folder(), context.log, certificates.bundle())
     except FactoryError as error:
         raise Failed(f"{error.message} ({error.hint})" if error.hint else error.message) from error
+
+
+def unpack(place: Container, wheels: Iterable[Path], folder: str) -> None:
+    """Install wheels below `folder` without pip, which under emulation takes longer to start than they to run."""
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            files = [name for name in archive.namelist() if not name.endswith("/")]
+            place.put({f"{folder}/{name}": archive.read(name) for name in files})
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.muslabi.elfmaker import digest, extension, wheel
 
@@ -223,3 +223,31 @@ def test_files_that_all_need_each_other_are_refused_in_seconds(tmp_path: Path) -
 def test_what_no_honest_file_has_is_refused(properties: dict[str, Any], words: str) -> None:
     with pytest.raises(ElfError, match=words):
         read(extension(**properties))
+
+
+PART = st.text(st.characters(exclude_characters="-/", exclude_categories=["Cs", "Z"]), min_size=1, max_size=8)
+
+
+@given(st.text(max_size=60) | st.lists(PART, min_size=4, max_size=7).map(lambda parts: "-".join(parts) + ".whl"))
+def test_any_file_name_is_a_wheels_or_refused(name: str) -> None:
+    try:
+        parsed = parse(name)
+    except TagError as error:
+        assert str(error)
+    else:
+        assert all(triple.count("-") == 2 for triple in parsed.triples())
+        assert len(parsed.policies) <= len(parsed.platforms)
+
+
+LINE = st.text(max_size=20) | st.sampled_from(
+    ["Tag: ", "Name: thing", "Version: 1.0", f"{EXT},sha256=", ",,", '"', "\0"]
+)
+TEXT = st.lists(LINE, max_size=6).map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))
+
+
+@given(st.fixed_dictionaries({"WHEEL": TEXT, "METADATA": TEXT, "RECORD": TEXT | st.binary(max_size=60)}))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_dist_info_says_is_a_finding_at_most(tmp_path: Path, info: dict[str, bytes | None]) -> None:
+    report = audit_wheel(wheel(tmp_path, {EXT: extension()}, replace=info), TERMS)
+    assert {one.code for one in report.findings} <= {"bad-metadata", "bad-record", "retag"}
+    assert report.to_text()

@@ -90,20 +90,38 @@ def floor_symbols(image: Image) -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
+# The secret is sourced, so it can say what belongs to apk alone: a step's own list of repositories, and the proxies as
+# every apk understands them (other programs, cargo's for one, get them as the user wrote them).
+_OWN_LIST = 'if [ -n "${REPOSITORIES:-}" ]; then eval "APK_REPOSITORIES=\\$$REPOSITORIES"; fi\n'
+
+
 def secrets(image: Image, proxies: Mapping[str, str]) -> str:
-    """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
+    """The `sources` secret: shell that images/files/build/sources.sh reads, assignments and at most a function."""
     mirror = _plain(image.supply.mirror)
-    through = {name: _plain(value) for name, value in proxies.items()}
     values = {
         "APK_REPOSITORIES": " ".join(_through(image, mirror.url, image.repositories)),
         "RUST_REPOSITORIES": " ".join(_through(image, mirror.url, image.rust_repositories)),
         "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
         "HTTP_AUTH": mirror.auth,
-        "HTTP_PROXY_AUTH": next((p.auth for name, p in sorted(through.items(), key=_https_first) if p.auth), ""),
-        **{name: proxy.url for name, proxy in through.items()},
+        **proxies,
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    return _assignments(values, "\n") + _OWN_LIST + _proxied_apk(proxies)
+
+
+def _assignments(values: Mapping[str, str], end: str) -> str:
+    return "".join(f"{name}={shlex.quote(value)}{end}" for name, value in values.items())
+
+
+def _proxied_apk(proxies: Mapping[str, str]) -> str:
+    """apk with proxies that it understands, where a password needs more than a URL; empty where none does."""
+    through = {name: _plain(value) for name, value in sorted(proxies.items(), key=_https_first)}
+    auth = next((proxy.auth for proxy in through.values() if proxy.auth), "")
+    if not auth:
+        return ""
+    # lower-case spellings last: they go first
+    plain = {name.lower(): proxy.url for name, proxy in reversed(through.items())}
+    return f'apk() {{ {_assignments({**plain, "HTTP_PROXY_AUTH": auth}, " ")}command apk "$@"; }}\n'
 
 
 def _through(image: Image, mirror: str, repositories: Iterable[str]) -> list[str]:
@@ -130,7 +148,7 @@ def _plain(url: str) -> _Plain:
     return _Plain(url=url.replace(f"{known}@{host}", host, 1), auth=f"basic:*:{unquote(known)}")
 
 
-def _https_first(item: tuple[str, _Plain]) -> tuple[bool, bool, str]:
+def _https_first(item: tuple[str, str]) -> tuple[bool, bool, str]:
     """The proxy for https is the one whose password counts; lower-case spellings before upper-case ones."""
     name = item[0]
     return not name.lower().startswith("https"), name.isupper(), name

@@ -36,10 +36,11 @@ def known(supply: Supply, matrix: Matrix, selection: Selection, platform: str, r
     """
     native = next((a.apk for a in matrix.architectures.values() if a.platform == platform), "")
     pairs = {
-        (matrix.policies[policy].alpine, apk)
+        (release, apk)
         for policy, arch in select(matrix, selection)
+        for release in (matrix.policies[policy].alpine, supply.rust_releases.get(arch, ""))
         for apk in (matrix.architectures[arch].apk, native)
-        if apk
+        if apk and release
     }
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         found = pool.map(lambda pair: (pair, tuple(_packages(supply.mirror, pair, reader))), sorted(pairs))

@@ -120,12 +120,13 @@ ln -s "$PREFIX" "$3/opt/python/$TAG"
 
 
 def copied(root: Path) -> None:
-    """This repository's files that a build reads, with interpreters that are not compiled, in `root`."""
+    """This repository's files that a build reads, with interpreters that are not compiled and no Rust, in `root`."""
     for name in ("images/files", "templates", "lock", "scripts/muslabi"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("matrix.yaml", "lock.yaml"):
         shutil.copyfile(ROOT / name, root / name)
     (root / "images/files/build/cpython.sh").write_text(NO_COMPILING)
+    (root / "templates/stages/rust.j2").write_text("FROM native AS rust\nRUN mkdir /out\n")
 
 
 def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:

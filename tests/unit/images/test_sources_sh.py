@@ -130,10 +130,13 @@ def test_the_lower_case_spelling_goes_first_as_with_curl(machine: Machine) -> No
 def test_a_password_that_no_url_can_carry_reaches_apk_in_its_own_variable(machine: Machine) -> None:
     mirror = image("https://reader:a%2Fb@mirror.example/alpine")
     (machine.secrets / "sources").write_text(secrets(mirror, {"https_proxy": "http://me:c%40d@proxy.example"}))
-    found = machine.words("env")
+    (machine.root / "apk").write_text("#!/bin/sh\nenv\n")
+    (machine.root / "apk").chmod(0o755)
+    found = machine.words(f"PATH={machine.root}:$PATH apk")
     assert "HTTP_AUTH=basic:*:reader:a/b" in found
     assert "HTTP_PROXY_AUTH=basic:*:me:c@d" in found
     assert "https_proxy=http://proxy.example" in found
+    assert "https_proxy=http://me:c%40d@proxy.example" in machine.words("env")
     assert machine.words(LISTED)[0] == "https://mirror.example/alpine/v3.22/main"
 
 

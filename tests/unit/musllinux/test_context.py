@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -176,13 +177,25 @@ def test_whatever_a_proxy_is_called_a_shell_reads_it_back(cases: list[dict[str, 
     assert done.stderr == b""
 
 
+def apk_sees(script: str, *names: str, before: str = "") -> list[str]:
+    """Variables of the environment of `apk`, as a program on PATH sees them after the secret is sourced."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "apk"
+        program.write_text("#!/bin/sh\n" + "".join(f'printf "%s\\n" "${{{name}:-}}"\n' for name in names))
+        program.chmod(0o755)
+        exported = "export APK_REPOSITORIES HTTP_AUTH http_proxy https_proxy\napk\n"
+        text = f"PATH={folder}:$PATH\n{before}\n{script}{exported}"
+        return subprocess.run(["sh", "-eu"], input=text, capture_output=True, check=True, text=True).stdout.splitlines()
+
+
+HARD = {"http_proxy": "http://a:b%3Ac@p:1", "https_proxy": "http://me:d%2Fe%27f@p:2"}
+
+
 def test_what_apk_would_not_decode_is_given_apart_from_the_url() -> None:
     """apk 2.10 (Alpine 3.12) sends p%40ss as it stands; HTTP_AUTH and HTTP_PROXY_AUTH it takes decoded."""
     image = from_supply(mirror="https://reader:p%40ss@mirror.example/alpine")
-    script = secrets(image, {"http_proxy": "http://a:b%3Ac@p:1", "https_proxy": "http://me:d%2Fe%27f@p:2"})
-    printed = 'printf "%s\n" "$APK_REPOSITORIES" "$HTTP_AUTH" "$HTTP_PROXY_AUTH" "$http_proxy" "$https_proxy"'
-    done = subprocess.run(["sh", "-eu"], input=(script + printed).encode(), capture_output=True, check=True)
-    assert done.stdout.decode().splitlines() == [
+    names = ("APK_REPOSITORIES", "HTTP_AUTH", "HTTP_PROXY_AUTH", "http_proxy", "https_proxy")
+    assert apk_sees(secrets(image, HARD), *names) == [
         "https://mirror.example/alpine/v3.22/main https://mirror.example/alpine/v3.22/community",
         "basic:*:reader:p@ss",
         "basic:*:me:d/e'f",
@@ -191,10 +204,31 @@ def test_what_apk_would_not_decode_is_given_apart_from_the_url() -> None:
     ]
 
 
+def test_other_programs_than_apk_get_the_proxies_as_the_user_wrote_them() -> None:
+    """cargo downloads what std needs; it decodes."""
+    script = secrets(IMAGE, HARD) + 'printf "%s\n" "$http_proxy" "$https_proxy" "${HTTP_PROXY_AUTH:-none}"'
+    done = subprocess.run(["sh", "-eu"], input=script.encode(), capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == [*HARD.values(), "none"]
+
+
+def test_the_lower_case_spelling_is_what_apk_gets() -> None:
+    proxies = {"https_proxy": "http://a:b%40@p:1", "HTTPS_PROXY": "http://c:d%40@p:2"}
+    assert apk_sees(secrets(IMAGE, proxies), "https_proxy", "HTTP_PROXY_AUTH") == ["http://p:1", "basic:*:a:b@"]
+
+
 def test_plain_users_and_passwords_stay_in_their_urls() -> None:
     script = secrets(from_supply(mirror="https://reader:pass@mirror.example/alpine"), {"https_proxy": "http://a:b@p:2"})
     assert "https://reader:pass@mirror.example/alpine/v3.22/main" in script
-    assert "HTTP_AUTH=''\nHTTP_PROXY_AUTH=''\nhttps_proxy=http://a:b@p:2\n" in script
+    assert "HTTP_AUTH=''\nhttps_proxy=http://a:b@p:2\n" in script
+    assert "apk()" not in script
+
+
+def test_a_step_may_name_another_list_of_repositories() -> None:
+    script = f"{secrets(IMAGE, {})}RUST_REPOSITORIES='https://rust/main'\n"
+    named = secrets(IMAGE, {}).replace("RUST_REPOSITORIES=''", "RUST_REPOSITORIES='https://rust/main'")
+    assert apk_sees(script, "APK_REPOSITORIES") == [" ".join(IMAGE.repositories)]
+    found = apk_sees(named, "APK_REPOSITORIES", before="REPOSITORIES=RUST_REPOSITORIES")
+    assert found in (["https://rust/main"], [" ".join(IMAGE.rust_repositories)])
 
 
 def test_secrets_are_assignments_that_do_nothing_else(tmp_path: Path) -> None:

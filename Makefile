@@ -1,7 +1,7 @@
 # A thin face of the `musllinux` command (`.venv/bin/musllinux --help`). What a target needs and this machine lacks is
 # set up first by scripts/setup; NO_SETUP=1 forbids that.
 .DEFAULT_GOAL := first
-.PHONY: first help images list render lock smoke push report lint test test-all bench standin doctor clean setup lock-deps
+.PHONY: first help images list render lock smoke push report lint test test-all bench standin emulators doctor clean setup lock-deps
 
 export ARCH POLICY
 
@@ -10,6 +10,8 @@ selection = $(addprefix --policy=,$(POLICY)) $(addprefix --arch=,$(ARCH))
 sources = $(addprefix --matrix=,$(MATRIX)) $(addprefix --sources=,$(SOURCES))
 options = $(selection) $(addprefix --interpreters=,$(INTERPRETERS)) $(sources) $(addprefix --jobs=,$(JOBS))
 musllinux = .venv/bin/musllinux
+comma = ,
+space = $(subst ,, )
 
 first: help
 	@scripts/setup --check python engine emulators >.mk/missing 2>/dev/null || { \
@@ -61,6 +63,10 @@ standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|
 	@scripts/setup python
 	@$(musllinux) standin $(or $(DO),up) $(selection) $(addprefix --interpreters=,$(INTERPRETERS))
 
+emulators: ## Register qemu-user for ARCH (default all), so that images of foreign architectures run here
+	@scripts/setup emulators
+	@$(MAKE) --no-print-directory doctor | sed -n '/emulator/,/->/p' || true
+
 test: ## Unit tests, then the integration tests this machine can run (minutes); SLOW=1 whole images, too
 	@scripts/setup python
 	@scripts/setup --optional engine compose
@@ -69,9 +75,10 @@ test: ## Unit tests, then the integration tests this machine can run (minutes); 
 test-all: ## make test SLOW=1: whole images are built and tried as well (half an hour)
 	@$(MAKE) --no-print-directory test SLOW=1
 
-bench: ## Measure what the README claims
+bench: ## Measure what docs/figures.md tells: make bench ARCH="x86_64 aarch64"
 	@scripts/setup python engine emulators
-	@.venv/bin/python -m pytest -q -m '' -s $(PYTEST) tests/bench
+	@.venv/bin/python tests/bench/bench_images.py $(addprefix --arch=,$(subst $(space),$(comma),$(strip $(ARCH)))) \
+	  $(addprefix --interpreters=,$(subst $(space),$(comma),$(strip $(INTERPRETERS)))) $(addprefix --sources=,$(SOURCES))
 
 lint: ## ruff, mypy, shellcheck, and whether images/ is what the templates give
 	@scripts/setup python

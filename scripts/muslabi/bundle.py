@@ -113,9 +113,9 @@ def read_wheel(path: Path, limits: archive.Limits = archive.DEFAULT_LIMITS) -> B
 
 def read_file(path: Path) -> Bundle:
     """One ELF file alone. Raises ElfError, OSError."""
-    data = _read_bounded(path)
-    if data[:4] != MAGIC:
+    if not _is_elf(path):
         raise ElfError("is neither a wheel nor an ELF file")
+    data = _read_bounded(path)
     return Bundle(path.name, "file", None, (_member(path.name, path.name, data),))
 
 
@@ -126,9 +126,8 @@ def read_folder(root: Path) -> Bundle:
     files, links = _walk(root)
     for path in files:
         name = path.relative_to(root).as_posix()
-        with path.open("rb") as stream:
-            if stream.read(4) != MAGIC:
-                continue
+        if not _is_elf(path):
+            continue
         try:
             members.append(_member(name, name, _read_bounded(path), tuple(links.get(path, ()))))
         except ElfError as error:
@@ -137,11 +136,11 @@ def read_folder(root: Path) -> Bundle:
 
 
 def _walk(root: Path) -> tuple[list[Path], dict[Path, list[str]]]:
-    """The regular files below `root`, and for each the links within `root` that lead to it."""
+    """The regular files below `root`, and for each the links within `root` that lead to it. Raises OSError."""
     files: list[Path] = []
     links: dict[Path, list[str]] = {}
     real = root.resolve()
-    for folder, subfolders, names in os.walk(root, followlinks=False):
+    for folder, subfolders, names in os.walk(root, onerror=_unreadable, followlinks=False):
         subfolders.sort()
         for name in sorted(names):
             path = Path(folder, name)
@@ -150,6 +149,11 @@ def _walk(root: Path) -> tuple[list[Path], dict[Path, list[str]]]:
             elif stat.S_ISREG(path.lstat().st_mode):
                 files.append(path)
     return files, links
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that cannot be listed is no empty one: what is in it has not been audited."""
+    raise error
 
 
 def _note_link(path: Path, root: Path, real: Path, links: dict[Path, list[str]]) -> None:
@@ -161,9 +165,14 @@ def _note_link(path: Path, root: Path, real: Path, links: dict[Path, list[str]])
 
 
 def wheels_below(root: Path) -> Iterator[Path]:
-    """The wheels in a folder and its subfolders."""
+    """The wheels in a folder and its subfolders. Raises OSError."""
     files, _ = _walk(root)
     return (path for path in files if path.suffix == ".whl")
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def _read_bounded(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,10 +21,10 @@ from muslabi.scope import ScopeError
 from muslabi.tags import TagError
 from muslabi.terms import Ignore, Terms, TermsError
 
-OK, FOUND, UNUSABLE = 0, 1, 2
+OK, FOUND, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 _EPILOG = """exit codes: 0 no errors (warnings may stand); 1 a file is refused; 2 bad usage, or a file that
-cannot be read. A folder is audited as one installation; wheels in it one by one."""
+cannot be read; 130 interrupted. A folder is audited as one installation; wheels in it one by one."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,10 +49,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _is(test: Callable[[], bool]) -> bool:
+    """A question to the file system; one that it refuses (a name too long, say) is answered No."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
+def _expanded(paths: list[Path]) -> Iterator[Path]:
+    """`paths`, with patterns (dist/*.whl) filled in: on Windows shells leave that to the program."""
+    for path in paths:
+        found = [] if _is(path.exists) else sorted(glob.glob(str(path)))  # noqa: PTH207 - pathlib's refuses some
+        yield from map(Path, found or [str(path)])
+
+
 def _jobs(path: Path) -> Iterator[tuple[str, Callable[[], Bundle]]]:
     """What there is to read at `path`: a label, and how to read it."""
-    if path.is_dir():
-        for wheel in bundle.wheels_below(path):
+    if _is(path.is_dir):
+        try:
+            wheels = list(bundle.wheels_below(path))
+        except OSError:
+            wheels = []  # reading the folder meets the same, and tells it
+        for wheel in wheels:
             yield str(wheel), partial(bundle.read_wheel, wheel)
         yield str(path), partial(bundle.read_folder, path)
     elif path.suffix == ".whl":
@@ -62,7 +82,7 @@ def _jobs(path: Path) -> Iterator[tuple[str, Callable[[], Bundle]]]:
 
 def _audit_all(paths: list[Path], terms: Terms) -> tuple[list[WheelReport], list[tuple[str, str]]]:
     reports, failures = [], []
-    for path in paths:
+    for path in _expanded(paths):
         wheels = 0
         for label, read in _jobs(path):
             try:
@@ -72,7 +92,8 @@ def _audit_all(paths: list[Path], terms: Terms) -> tuple[list[WheelReport], list
                 reports.append(audit(found, terms))
                 wheels += 1
             except OSError as error:
-                failures.append((label, f"cannot be opened: {error.strerror or error}"))
+                where = label if error.filename is None else str(error.filename)
+                failures.append((where, f"cannot be opened: {error.strerror or error}"))
             except (WheelError, TagError, ElfError, ScopeError) as error:
                 failures.append((label, str(error)))
     return reports, failures
@@ -91,7 +112,14 @@ def _terms(given: argparse.Namespace) -> Terms:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; the exit code is for the caller to return."""
-    given = _parser().parse_args(argv)
+    try:
+        return _run(_parser().parse_args(argv))
+    except KeyboardInterrupt:
+        print("muslabi: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(given: argparse.Namespace) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names may hold what a system's code page has not
             stream.reconfigure(errors="backslashreplace")

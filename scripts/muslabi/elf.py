@@ -2,7 +2,7 @@
 
 Why not pyelftools: it takes about 100 microseconds a symbol and a quarter of a second to import (measured,
 docs/muslabi.md), and muslabi has 30 ms for a wheel of 1 MB. Only program headers and the dynamic table are
-believed, as the loader does; section headers merely help to count symbols.
+believed, as the loader does; section headers merely help to count symbols and to find compilers' comments.
 
 Sources: the System V gABI (ELF-32, ELF-64), the processor supplements for relocation numbers (in
 data/machines.json), and musl's ldso/dynlink.c for which symbols a lookup accepts.
@@ -44,7 +44,8 @@ _DT_GNU_HASH, _DT_FLAGS_1, _DT_VERNEED = 0x6FFFFEF5, 0x6FFFFFFB, 0x6FFFFFFE
 _DF_STATIC_TLS, _DF_1_PIE = 0x10, 0x08000000
 _STB_GLOBAL, _STB_WEAK, _STB_GNU_UNIQUE = 1, 2, 10
 _STT_TLS, _STT_GNU_IFUNC = 6, 10
-_SHT_DYNSYM = 11
+_SHT_PROGBITS, _SHT_DYNSYM = 1, 11
+_SHF_ALLOC, _SHF_MERGE, _SHF_STRINGS = 2, 0x10, 0x20
 
 
 class ElfError(Exception):
@@ -88,7 +89,7 @@ class Elf:
     versions: frozenset[tuple[str, str]]  # (library, symbol version) of DT_VERNEED
     features: frozenset[str]  # relr, ifunc, tlsdesc, static-tls, empty-load
     data: tuple[tuple[int, int], ...]  # loaded parts of the file (start, end) that are not pure machine code
-    loaded_to: int  # file offset after the last byte that gets loaded
+    comments: tuple[tuple[int, int], ...]  # parts that are not loaded and hold strings, as sections say (.comment)
     initial_exec: frozenset[str]  # symbols of initial-exec TLS relocations; "" is one of the file's own
 
     @property
@@ -200,18 +201,24 @@ class _Reader:
             else:
                 yield _Segment(raw[0], raw[1], raw[2], raw[4], raw[5], raw[6])
 
+    def _sections(self) -> Iterator[tuple[int, ...]]:
+        """Section headers: name, type, flags, address, offset, size...; none where they do not lie in the file."""
+        form = self.layout.section
+        last = self._shoff + self._shnum * form.size
+        if self._shentsize == form.size and last <= len(self.data):
+            yield from form.iter_unpack(memoryview(self.data)[self._shoff : last])
+
     def dynsym_section(self, address: int) -> int:
         """Bytes of the section that section headers give for the symbol table at `address`; 0 without."""
-        form = self.layout.section
-        if self._shentsize != form.size:
-            return 0
-        last = self._shoff + self._shnum * form.size
-        if last > len(self.data):
-            return 0
-        for raw in form.iter_unpack(memoryview(self.data)[self._shoff : last]):
-            if raw[1] == _SHT_DYNSYM and raw[3] == address:
-                return int(raw[5])
-        return 0
+        found = (raw[5] for raw in self._sections() if raw[1] == _SHT_DYNSYM and raw[3] == address)
+        return next(found, 0)
+
+    def comments(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the sections of strings that are not loaded."""
+        for raw in self._sections():
+            flags = raw[2] & (_SHF_ALLOC | _SHF_MERGE | _SHF_STRINGS)
+            if raw[1] == _SHT_PROGBITS and flags == _SHF_MERGE | _SHF_STRINGS:
+                yield raw[4], raw[4] + raw[5]
 
     def at(self, address: int, what: str) -> memoryview:
         """The bytes from `address` to the end of its segment in the file."""
@@ -444,19 +451,21 @@ def _interpreter(reader: _Reader) -> str | None:
     return None
 
 
-def _data_ranges(reader: _Reader) -> tuple[tuple[int, int], ...]:
+def _data_spans(reader: _Reader) -> Iterator[tuple[int, int]]:
     """The loaded parts less segments of code. A segment that starts the file holds read-only data as well."""
-    size = len(reader.data)
-    spans = (
-        (segment.offset, min(segment.offset + segment.filesz, size))
-        for segment in reader.loads
-        if not (segment.flags & _PF_X and segment.offset)
-    )
+    for segment in reader.loads:
+        if not (segment.flags & _PF_X and segment.offset):
+            yield segment.offset, segment.offset + segment.filesz
+
+
+def _apart(spans: Iterator[tuple[int, int]], size: int) -> tuple[tuple[int, int], ...]:
+    """`spans` in order, cut to the file's size and where they overlap: in a hostile file nothing is read twice."""
     ranges: list[tuple[int, int]] = []
-    for start, end in sorted(spans):  # segments may overlap in a hostile file: nothing is looked at twice
-        begin = max(start, ranges[-1][1]) if ranges else start
-        if begin < end:
-            ranges.append((begin, end))
+    reached = 0
+    for start, end in sorted(spans):
+        begin, reached = max(start, reached), max(min(end, size), reached)
+        if begin < reached:
+            ranges.append((begin, reached))
     return tuple(ranges)
 
 
@@ -497,7 +506,7 @@ def read(data: bytes) -> Elf:
         defined=frozenset(names.defined - {""}),
         versions=_versions(dynamic),
         features=_features(reader, dynamic, {kind for _, kind in split}, machine, names.ifunc),
-        data=_data_ranges(reader),
-        loaded_to=max((s.offset + s.filesz for s in reader.loads), default=0),
+        data=_apart(_data_spans(reader), len(data)),
+        comments=_apart(reader.comments(), len(data)),
         initial_exec=frozenset(names.by_index.get(index, "") for index in tpoff),
     )

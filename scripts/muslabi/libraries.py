@@ -31,7 +31,7 @@ class Known:
 
     name: str
     mark: bytes  # a text of the library that is long, and so found fast
-    comment: bool  # stands only in what is not loaded (.comment)
+    comment: bool  # stands only in strings that are not loaded (.comment)
     pattern: re.Pattern[bytes]
     end_of_life: dict[str, date]
     before: tuple[int, ...]
@@ -61,10 +61,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def scan(data: bytes, elf: Elf) -> tuple[Found, ...]:
     """The libraries whose version strings stand in the ELF file `data`, each version once."""
-    unloaded = ((elf.loaded_to, len(data)),)
     found: set[Found] = set()
     for library in known():
-        ranges = unloaded if library.comment else elf.data
+        ranges = elf.comments if library.comment else elf.data
         if any(data.find(library.mark, start, end) >= 0 for start, end in ranges):
             found.update(hit for start, end in ranges for hit in _hits(library, data, start, end))
     return tuple(sorted(found))

@@ -138,7 +138,7 @@ def _lines(report: WheelReport) -> list[str]:
     if len(groups) > MOST_SHOWN:
         lines.append(f"  ... and {len(groups) - MOST_SHOWN} more findings (all with --json)")
     if report.ignored:
-        lines.append(f"  {len(report.ignored)} findings ignored, as asked")
+        lines.append(f"  findings ignored, as asked: {len(report.ignored)}")
     return lines
 
 

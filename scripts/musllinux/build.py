@@ -1,29 +1,41 @@
 """Build images: context, Dockerfile, BuildKit, record. What has not changed is not built again."""
 
-import datetime as dt
 import hashlib
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from musllinux import context, record, render, sources
+from musllinux import (
+    certificates,
+    context,
+    emulation,
+    engine,
+    handover,
+    jobs,
+    record,
+    registry,
+    relay,
+    render,
+    revision,
+    secretfile,
+    sources,
+)
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
 from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
-from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError, UsageError
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.installed import installed_packages
 from musllinux.model import Image, resolve, select
+from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
 from musllinux.settings import Source, from_args
-
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,10 @@ class Workshop:
 
     def place(self, image: Image) -> Path:
         return self.work / image.id
+
+    def secret(self, image: Image) -> Path:
+        """The `sources` secret that `prepare` leaves for somebody else's build; it may hold credentials."""
+        return self.place(image) / ".sources"
 
     def log(self, image: Image) -> Path:
         return self.place(image) / "build.log"
@@ -66,6 +82,7 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
             f"{image.id}: the base {image.base.reference} is not locked",
             hint="`musllinux lock` records its digest",
         )
+    _require_emulator(image, shop)
     place = shop.place(image)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -75,6 +92,26 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
         raise FactoryError(
             f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
         ) from None
+
+
+def _require_emulator(image: Image, shop: Workshop) -> None:
+    """Said before hours of work: one step of a foreign image runs as the target, where no builder of its own does."""
+    if shop.builder or not emulation.engine_is_here() or not emulation.emulated(image.arch.platform):
+        return
+    problem = emulation.handler(image.arch.qemu).problem
+    if problem:
+        raise FactoryError(
+            f"{image.id}: no emulator for {image.arch.platform}: qemu-{image.arch.qemu} {problem}",
+            hint=f"`make emulators ARCH={image.arch.name}` registers it, or --builder NAME names one that needs none",
+        )
+
+
+def prepare(image: Image, shop: Workshop, board: Board) -> None:
+    """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
+    shop.place(image).mkdir(parents=True, exist_ok=True)
+    with board.step(image.id, "inputs"):
+        _order(image, shop, board)
+    handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +150,8 @@ def _order(image: Image, shop: Workshop, board: Board) -> _Order:
     text = render.dockerfile(image, shop.root / "templates")
     dockerfile = place / "Dockerfile"
     dockerfile.write_text(text)
-    labels = _labels(shop.root)
-    fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[REVISION])
+    labels = revision.labels(shop.root)
+    fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[revision.REVISION])
     return _Order(image=image, context=made.path, dockerfile=dockerfile, labels=labels, fingerprint=fingerprint)
 
 
@@ -129,29 +166,60 @@ def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
 def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
     image, log = order.image, shop.log(order.image)
     log.unlink(missing_ok=True)
-    secret = shop.place(image) / ".sources"
-    try:
-        _write_private(secret, context.secrets(image, {n: os.environ[n] for n in PROXIES if n in os.environ}))
+    proxies = handover.proxies()
+    with (
+        _nearer(order, shop, board) as dockerfile,
+        secretfile.held(handover.secrets(image, proxies, shop.ca_bundle)) as secrets,
+    ):
         argv = shop.client.build_argv(
             context=order.context,
-            dockerfile=order.dockerfile,
+            dockerfile=dockerfile,
             tag=image.tag,
             platform=image.arch.platform,
             args=image.contents,
-            secrets=_secrets(image, secret, shop.ca_bundle),
+            secrets=secrets.paths,
             labels=order.labels,
-            network=image.supply.network,
+            network=handover.network(image, proxies),
             builder=shop.builder,
         )
-        run(argv, env=shop.client.env, log=log, on_line=_both(steps, board.watch(image.id)))
-    except CommandError as error:
-        raise FactoryError(
-            f"{image.id}: {_failure(steps) or error.message}",
-            hint="the log has the step's whole output; a rerun continues after the last finished step",
-            log=str(log),
-        ) from error
-    finally:
-        secret.unlink(missing_ok=True)
+        try:
+            run(
+                argv,
+                env=shop.client.env,
+                log=log,
+                on_line=_both(steps, board.watch(image.id)),
+                clean=hider([image.supply.mirror, *proxies.values()]),
+                pass_fds=secrets.fds,
+            )
+        except CommandError as error:
+            raise FactoryError(
+                f"{image.id}: {_failure(steps) or error.message}",
+                hint="the log has the step's whole output; a rerun continues after the last finished step",
+                log=str(log),
+            ) from error
+
+
+@contextmanager
+def _nearer(order: _Order, shop: Workshop, board: Board) -> Iterator[Path]:
+    """The Dockerfile to build: with the base from this machine where the engine can reach that, else as rendered."""
+    image = order.image
+    wanted = registry.named(image.base.reference.partition("@")[0])
+    where = engine.whereabouts()
+    if shop.builder or not where.here or registry.is_loopback(wanted.host):
+        yield order.dockerfile
+        return
+    stock = shop.stock(board, image)
+    stored = relay.collect(
+        image.base, (image.arch.platform, where.platform), stock.cache, stock.report, stock.ca_bundle
+    )
+    with relay.serving(stored) as host:
+        near = replace(image.base, nearer=f"{host}/{wanted.repository}@{image.base.digest}")
+        dockerfile = order.dockerfile.with_name("Dockerfile.nearer")
+        dockerfile.write_text(render.dockerfile(replace(image, base=near), shop.root / "templates"))
+        try:
+            yield dockerfile
+        finally:
+            dockerfile.unlink(missing_ok=True)
 
 
 def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
@@ -168,36 +236,6 @@ def _failure(steps: Parser) -> str:
         return ""
     tail = "".join(f"\n    {line}" for line in step.tail)
     return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
-
-
-def _secrets(image: Image, sources: Path, ca_bundle: Path | None) -> dict[str, Path]:
-    found = {"sources": sources}
-    if image.supply.apk_key:
-        found["apk-key"] = Path(image.supply.apk_key)
-    if ca_bundle:
-        found["ca-bundle"] = ca_bundle
-    return found
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-
-
-def _labels(root: Path) -> dict[str, str]:
-    """Revision and time of the commit: the same commit gives the same labels, whenever it is built."""
-    git = ["git", "-C", str(root)]
-    shown = run([*git, "show", "-s", "--format=%H %ct", "HEAD"], check=False)
-    revision, _, seconds = shown.output.partition(" ") if shown.code == 0 else ("unknown", "", "0")
-    if run([*git, "status", "--porcelain"], check=False).output:
-        revision += "-modified"
-    moment = dt.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", seconds)), dt.UTC)
-    return {
-        REVISION: revision,
-        "org.opencontainers.image.created": moment.isoformat(timespec="seconds"),
-        "org.opencontainers.image.version": moment.strftime("%Y.%m.%d"),
-    }
 
 
 def _fingerprint(*parts: str) -> str:
@@ -253,33 +291,38 @@ def command(args: Namespace) -> int:
         work=settings.work,
         cache=settings.cache,
         client=client,
-        ca_bundle=_ca_bundle(),
+        ca_bundle=certificates.bundle(),
         builder=args.builder,
     )
-    failed = _build_all(images, shop)
+    work = prepare if args.prepare else build
+    failed = _all(images, lambda image, board: work(image, shop, board), jobs.count(args.jobs, len(images)))
     code = _smoke(args, failed, images) if args.smoke else EXIT_OK
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
     return EXIT_FAILED if failed else code
 
 
-def _build_all(images: Sequence[Image], shop: Workshop) -> list[str]:
-    """The ids that failed."""
-    failed: list[FactoryError] = []
-    ids = []
+def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], at_once: int) -> list[str]:
+    """The ids that failed; each failure is shown with its log, and at the end how many there are."""
+
+    def one(image: Image) -> FactoryError | None:
+        try:
+            made = work(image, board)
+        except FactoryError as error:
+            board.finish(image.id, ok=False, note=error.message.splitlines()[0])
+            return error
+        board.finish(image.id, ok=True, note=_summary(image, made) if made else "laid out")
+        return None
+
     with interruptible(), progress([image.id for image in images]) as board:
-        for image in images:
-            try:
-                made = build(image, shop, board)
-            except FactoryError as error:
-                board.finish(image.id, ok=False, note=error.message.splitlines()[0])
-                failed.append(error)
-                ids.append(image.id)
-            else:
-                board.finish(image.id, ok=True, note=_summary(image, made))
-    for each in failed:
-        show(each)
-    return ids
+        ended = dict(zip((image.id for image in images), jobs.each(images, one, at_once), strict=True))
+    failed = {name: error for name, error in ended.items() if error}
+    for error in failed.values():
+        show(error)
+    if failed and len(images) > 1:
+        text = f"{len(failed)} of {len(images)} images failed: {', '.join(failed)}"
+        show(FactoryError(text, hint="a rerun does only what is missing"))
+    return list(failed)
 
 
 def _summary(image: Image, made: Built) -> str:
@@ -294,14 +337,3 @@ def _smoke(args: Namespace, failed: Sequence[str], images: Sequence[Image]) -> i
     args.ids = [image.id for image in images if image.id not in failed]
     args.policy = args.arch = None
     return smoke.command(args) if args.ids else EXIT_FAILED
-
-
-def _ca_bundle() -> Path | None:
-    """The certificates that downloads in the build trust: what the user's own tools are told to use."""
-    named = os.environ.get("SSL_CERT_FILE")
-    if not named:
-        return None
-    path = Path(named)
-    if not path.is_file():
-        raise UsageError(f"SSL_CERT_FILE={named}: no such file", hint="name a PEM bundle, or unset it")
-    return path

@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_unprintable()
     try:
         args = parser().parse_args(argv)
+        if args.ca_bundle:
+            _trust(args.ca_bundle)
         return _command(args)(args)
     except KeyboardInterrupt:
         return _report("interrupted", code=EXIT_INTERRUPTED)
@@ -128,6 +130,8 @@ def _common(sub: Parser, *, images: bool) -> None:
     add = sub.add_argument
     add("--matrix", action="append", type=Path, metavar="FILE", help="an overlay over matrix.yaml; repeatable")
     add("--json", action="store_true", help="the result as JSON on standard output")
+    help_of_bundle = "certificates (PEM) that every download trusts; default: SSL_CERT_FILE, else the system's"
+    add("--ca-bundle", type=Path, metavar="FILE", help=help_of_bundle)
     if not images:
         return
     add("ids", nargs="*", metavar="IMAGE", help="ids such as musllinux_1_2_x86_64")
@@ -151,9 +155,24 @@ def _render_options(sub: Parser) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; fail where images/ is not up to date")
 
 
+def _lock_options(sub: Parser) -> None:
+    sub.add_argument("--check", action="store_true", help="write nothing; say what is newer, exit 1 where something is")
+    sub.add_argument("--only", action="append", choices=["tools", "cpython", "bases"], help="this part; repeatable")
+
+
 def _build_options(sub: Parser) -> None:
     sub.add_argument("--smoke", action="store_true", help="try each image once it is built")
+    sub.add_argument(
+        "--prepare",
+        action="store_true",
+        help="only lay out contexts, Dockerfiles and secrets in build/, for docker buildx bake",
+    )
     sub.add_argument("--builder", default="", metavar="NAME", help="a buildx builder to hand the work to")
+    _jobs(sub)
+
+
+def _smoke_options(sub: Parser) -> None:
+    sub.add_argument("--again", action="store_true", help="also what was green already for this very image")
     _jobs(sub)
 
 
@@ -173,7 +192,9 @@ def _clean_options(sub: Parser) -> None:
 
 
 def _jobs(sub: Parser) -> None:
-    sub.add_argument("--jobs", type=_count, metavar="N", help="images at once")
+    sub.add_argument(
+        "--jobs", type=_count, metavar="N", help="images at once; by default what processors and memory allow"
+    )
 
 
 def _count(text: str) -> int:
@@ -193,9 +214,15 @@ VERBS = (
         help="Write images/<id>/Dockerfile from matrix, lock and templates",
         options=_render_options,
     ),
-    Verb(name="lock", module="musllinux.lock", help="Resolve versions and checksums into lock.yaml", images=False),
+    Verb(
+        name="lock",
+        module="musllinux.lock",
+        help="Resolve versions and checksums into lock.yaml and lock/",
+        images=False,
+        options=_lock_options,
+    ),
     Verb(name="build", module="musllinux.build", help="Build images", options=_build_options),
-    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_jobs),
+    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_smoke_options),
     Verb(name="push", module="musllinux.push", help="Push images that are tried", options=_push_options),
     Verb(name="report", module="musllinux.report", help="What was built and tried, from the records in build/"),
     Verb(name="doctor", module="musllinux.doctor", help="What this machine has and lacks", images=False),
@@ -213,6 +240,12 @@ VERBS = (
         options=_clean_options,
     ),
 )
+
+
+def _trust(bundle: Path) -> None:
+    from musllinux import certificates  # noqa: PLC0415 - with --ca-bundle only
+
+    certificates.trust(bundle)
 
 
 def _command(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

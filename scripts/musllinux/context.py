@@ -8,14 +8,20 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from muslabi import database
 from musllinux import inputs, toollock
 from musllinux.inputs import Report
 from musllinux.model import OPT, Image, Interpreter, Tool
 from musllinux.run import run
+
+_COMPILED = ("__pycache__",)
+# What `pip install ./scripts/muslabi` leaves in the sources. setuptools packs again whatever it finds in build/.
+_LEFT_BY_BUILDS = (*_COMPILED, "build", "*.egg-info")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,7 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
 
 
 def _fill(fresh: Path, image: Image, stock: Stock) -> None:
-    shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns(*_COMPILED))
     (fresh / "floor").mkdir()
     (fresh / "floor/symbols").write_text(floor_symbols(image))
     for series in image.series:
@@ -86,20 +92,60 @@ def floor_symbols(image: Image) -> str:
 
 def secrets(image: Image, proxies: Mapping[str, str]) -> str:
     """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
+    mirror = _plain(image.supply.mirror)
+    through = {name: _plain(value) for name, value in proxies.items()}
+
+    def plain(repositories: Iterable[str]) -> str:
+        return " ".join(url.replace(image.supply.mirror, mirror.url, 1) for url in repositories)
+
     values = {
-        "APK_REPOSITORIES": " ".join(image.repositories),
-        "RUST_REPOSITORIES": " ".join(image.rust_repositories),
+        "APK_REPOSITORIES": plain(image.repositories),
         "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
-        **proxies,
+        "HTTP_AUTH": mirror.auth,
+        "HTTP_PROXY_AUTH": next((p.auth for name, p in sorted(through.items(), key=_https_first) if p.auth), ""),
+        **{name: proxy.url for name, proxy in through.items()},
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
+    # Rust's packages are another release's: its steps say so
+    rust = shlex.quote(plain(image.rust_repositories))
+    return "".join([*lines, f"case ${{REPOSITORIES:-}} in rust) APK_REPOSITORIES={rust} ;; esac\n"])
 
 
-def tree_digest(root: Path) -> str:
-    """SHA-256 over every file's path, executable bit and content, every link's target; not over times and owners."""
+@dataclass(frozen=True, kw_only=True)
+class _Plain:
+    """A URL that every apk understands, and the user and password that were taken out of it (fetch(3)'s HTTP_AUTH)."""
+
+    url: str
+    auth: str = ""
+
+
+def _plain(url: str) -> _Plain:
+    """apk 2.10 (Alpine 3.12) does not decode the user and password of a URL: escaped ones are given apart from it."""
+    try:
+        known, at, host = urlsplit(url).netloc.rpartition("@")
+    except ValueError:  # no URL: whoever reads it says so
+        return _Plain(url=url)
+    if not at or "%" not in known:
+        return _Plain(url=url)
+    return _Plain(url=url.replace(f"{known}@{host}", host, 1), auth=f"basic:*:{unquote(known)}")
+
+
+def _https_first(item: tuple[str, _Plain]) -> tuple[bool, bool, str]:
+    """The proxy for https is the one whose password counts; lower-case spellings before upper-case ones."""
+    name = item[0]
+    return not name.lower().startswith("https"), name.isupper(), name
+
+
+def tree_digest(root: Path, ignored: tuple[str, ...] = _COMPILED) -> str:
+    """SHA-256 over every file's path, executable bit and content, every link's target; not over times and owners.
+
+    Files and folders whose name matches a pattern of `ignored` do not count.
+    """
     total = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if "__pycache__" not in p.parts):
+    for path in sorted(root.rglob("*")):
+        if any(fnmatchcase(part, pattern) for part in path.relative_to(root).parts for pattern in ignored):
+            continue
         if path.is_symlink():
             kind, content = b"l", hashlib.sha256(os.fsencode(path.readlink()))
         elif path.is_file():
@@ -173,14 +219,14 @@ def project_wheel(source: Path, cache: Path) -> Path:
 
     Raises FactoryError where pip cannot make it or the cache cannot be written.
     """
-    digest = tree_digest(source)
+    digest = tree_digest(source, _LEFT_BY_BUILDS)
     folder = cache / "projects" / digest
     found = list(folder.glob("*.whl"))
     if found:
         return found[0]
     with inputs.scratch(cache, "project-") as work:
         copy = work / source.name
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*_LEFT_BY_BUILDS))
         argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         run([*argv, f"--wheel-dir={work}/out", str(copy)], env={"SOURCE_DATE_EPOCH": "315532800"})
         made = next((work / "out").glob("*.whl"))

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,11 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from musllinux import engine, settings
+from musllinux import emulation, engine, settings
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.settings import Settings
 
-BINFMT = Path("/proc/sys/fs/binfmt_misc")
 GIB = 1 << 30
 LEAST_DISK = 15 * GIB  # one image cold: layers, BuildKit's cache and downloads
 LEAST_MEMORY = 2 * GIB  # compiling CPython with link-time optimisation on two cores
@@ -112,41 +110,24 @@ def engine_facts() -> tuple[Finding, Mapping[str, Any]]:
     return Finding(name="engine", verdict=Verdict.OK, seen=seen), info
 
 
-def emulators(names: Iterable[str], machine: str, binfmt: Path = BINFMT) -> Iterator[Finding]:
+def emulators(names: Iterable[str], machine: str, binfmt: Path = emulation.BINFMT) -> Iterator[Finding]:
     """qemu-user for every architecture of the matrix that this processor does not run by itself."""
-    if os.environ.get("DOCKER_HOST", "unix").partition(":")[0] != "unix":
+    if not emulation.engine_is_here():
         yield Finding(name="emulators", verdict=Verdict.NOTE, seen="the engine is on another machine: not looked at")
         return
     native = {machine, *(["i386"] if machine == "x86_64" else [])}
     for name in sorted(set(names) - native):
-        yield emulator(name, binfmt / f"qemu-{name}")
+        yield emulator(name, binfmt)
 
 
-def emulator(name: str, handler: Path) -> Finding:
-    """One handler of the kernel's (Documentation/admin-guide/binfmt-misc.rst)."""
-    remedy = "`scripts/setup emulators` registers it; only images of that architecture need it"
-    try:
-        said = dict(line.partition(" ")[::2] for line in handler.read_text().splitlines())
-    except OSError:
-        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen="not registered", remedy=remedy)
-    program = said.get("interpreter", "")
-    if "enabled" not in said:
-        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen="disabled", remedy=remedy)
-    if "F" not in said.get("flags:", ""):
-        seen = f"{program} without the F flag: containers do not find it"
-        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=seen, remedy=remedy)
-    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=f"{program}, {qemu_version(program)}")
-
-
-def qemu_version(program: str) -> str:
-    """`qemu-aarch64 version 7.2.22`, or why not. The kernel may hold a program that is gone from the disk."""
-    try:
-        real = Path(program).resolve(strict=True)
-        done = subprocess.run([real, "--version"], capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"version unknown ({error})"
-    said = done.stdout.splitlines()
-    return said[0].partition(" (")[0] if said else "version unknown"
+def emulator(name: str, binfmt: Path = emulation.BINFMT) -> Finding:
+    """One of the kernel's handlers."""
+    found = emulation.handler(name, binfmt)
+    if found.problem:
+        remedy = "`make emulators` registers it; only images of that architecture need it"
+        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=found.problem, remedy=remedy)
+    seen = f"{found.program}, {emulation.qemu_version(found.program)}"
+    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=seen)
 
 
 def disks(places: Mapping[str, Path]) -> Iterator[Finding]:

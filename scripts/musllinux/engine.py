@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -175,6 +176,25 @@ def connect(timeout: int = 60) -> "docker.DockerClient":
         client.close()
         raise
     return client
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whereabouts:
+    """What a build must know of the engine: its platform (linux/amd64), and whether this machine's loopback is its."""
+
+    platform: str
+    here: bool
+
+
+def whereabouts() -> Whereabouts:
+    """Of the engine that `connect` finds. Raises EngineError."""
+    with closing(connect()) as client, asking("where it is"):
+        version, info = client.version(), client.info()
+    local = os.environ.get("DOCKER_HOST", "unix:").startswith("unix:")
+    return Whereabouts(
+        platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
+        here=local and info.get("Name") == socket.gethostname(),  # another name: in a virtual machine of its own
+    )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from musllinux import web
 from musllinux.errors import FactoryError
 from musllinux.model import Archive, Image, Interpreter, Supply
 from musllinux.redact import redact
@@ -20,8 +21,6 @@ from musllinux.run import CommandError, run
 from musllinux.toollock import Wheel, platforms
 
 Report = Callable[[str], None]
-CHUNK = 1 << 20
-TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 
 
 def cached(cache: Path, sha256: str, name: str) -> Path:
@@ -42,6 +41,42 @@ def cpython_archive(cache: Path, supply: Supply, archive: Archive, report: Repor
             _download(url, part, ca)
             _check(part, archive.sha256, url)
     return place
+
+
+def unknown_archive(cache: Path, url: str, report: Report, ca: Path | None) -> str:
+    """Download a file whose sum is not known yet into the cache; its SHA-256 in hex. For `lock` alone.
+
+    Raises FactoryError when it cannot be had.
+    """
+    name = url.rpartition("/")[2]
+    report(f"downloading {name}")
+    with scratch(cache, "lock-") as folder:
+        _download(url, folder / name, ca)
+        sha256 = _sum(folder / name)
+        with _incoming(cached(cache, sha256, name)) as part:
+            (folder / name).replace(part)
+    return sha256
+
+
+def keep(cache: Path, sha256: str, name: str, origin: str, download: Callable[[], bytes]) -> Path:
+    """A file of the cache by its sum; what `download` brings where it is not there, checked. `origin` is for messages.
+
+    Raises FactoryError when the sum is wrong (both sums named, the file removed) or the cache cannot be written.
+    """
+    place = cached(cache, sha256, name)
+    if not _stands(place, sha256):
+        content = download()
+        with _incoming(place) as part:
+            _write(part, content)
+            _check(part, sha256, origin)
+    return place
+
+
+def _write(part: Path, content: bytes) -> None:
+    try:
+        part.write_bytes(content)
+    except OSError as error:
+        raise _unwritable(part.parent, error) from error
 
 
 def wheels(cache: Path, image: Image, interpreter: Interpreter, wanted: Iterable[Wheel], report: Report) -> list[Path]:
@@ -125,40 +160,10 @@ def _unwritable(place: Path, error: OSError) -> FactoryError:
 
 
 def _download(url: str, part: Path, ca: Path | None) -> None:
-    import requests  # noqa: PLC0415 - slow to import, needed only here
-    import urllib3  # noqa: PLC0415
-
-    # The locked sum is that of the file as it lies there: no compression asked for, none undone that a server claims.
-    plain = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, verify=str(ca) if ca else True, headers=plain) as answer:
-            if not answer.ok:
-                said = f"{redact(url)}: the server answered {answer.status_code}"
-                raise FactoryError(said, hint="is this version still there? a mirror must have all of upstream's files")
-            with part.open("wb") as out:
-                for chunk in answer.raw.stream(CHUNK, decode_content=False):
-                    out.write(chunk)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _not_downloaded(url, error) from error
+        web.save(url, part, ca)
     except OSError as error:
         raise _unwritable(part.parent, error) from error
-
-
-def _not_downloaded(url: str, error: Exception) -> FactoryError:
-    import requests  # noqa: PLC0415
-    import urllib3  # noqa: PLC0415
-
-    hint = "check the network, proxy and mirror, or try SOURCES=standin"
-    match error:
-        case requests.exceptions.SSLError():
-            what, hint = "its certificate is not trusted", "SSL_CERT_FILE names a bundle with your own CA"
-        case requests.Timeout() | urllib3.exceptions.TimeoutError():
-            what = f"no answer in time ({TIMEOUT[0]:g} s to connect, {TIMEOUT[1]:g} s for more data)"
-        case urllib3.exceptions.HTTPError():
-            what = "the connection broke off"
-        case _:
-            what = "not reachable"
-    return FactoryError(f"{redact(url)}: {what}", hint=hint)
 
 
 def _sum(path: Path) -> str:

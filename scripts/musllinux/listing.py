@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from musllinux import matrix as matrices
+from musllinux import revision
 from musllinux import settings as run_settings
 from musllinux.errors import EXIT_OK
 from musllinux.model import select
@@ -90,10 +91,11 @@ def _github(_: Matrix, rows: Sequence[Row]) -> str:
 
 
 def _bake(_: Matrix, rows: Sequence[Row]) -> str:
-    """Targets over what a build lays out in build/<id>/: Dockerfile, context and the `sources` secret (mirrors).
+    """Targets over what `build --prepare` lays out in build/<id>/: Dockerfile, context, the `sources` secret (mirrors).
 
     Keys as in https://docs.docker.com/build/bake/reference/.
     """
+    labels = revision.labels(run_settings.find_root())
     targets = {
         r.id: {
             "context": f"build/{r.id}/context",
@@ -101,6 +103,7 @@ def _bake(_: Matrix, rows: Sequence[Row]) -> str:
             "platforms": [r.platform],
             "secret": [f"id=sources,src=build/{r.id}/.sources"],
             "tags": [r.tag, f"{r.repository}:latest"],
+            "labels": labels,
         }
         for r in rows
     }

@@ -1,22 +1,73 @@
-"""The verb that resolves versions. So far: the Python tools of the images (lock/pylock.<name>.toml)."""
+"""The verb that resolves versions: tools into lock/pylock.<name>.toml, archives and bases into lock.yaml.
 
+Everything is resolved before anything is written, and every file is replaced in one step.
+"""
+
+import json
 import sys
 from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from musllinux import toollock
-from musllinux.errors import EXIT_OK
+from musllinux import baseimages, certificates, inputs, lockfile, signature, toollock
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.lockfile import Lock, LockedArchive, LockedBase, LockedUpstream
 from musllinux.model import ordinal, tool_lock
+from musllinux.pythonorg import Listing, Release
+from musllinux.redact import redact
 from musllinux.schema import Matrix
-from musllinux.settings import from_args
+from musllinux.settings import Settings, from_args
+
+PARTS = ("tools", "cpython", "bases")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that is newer than what is locked, or that is not locked yet (`locked` is empty)."""
+
+    part: str
+    name: str
+    locked: str
+    newest: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.name}: {self.locked or 'not locked'} -> {self.newest or 'gone'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolver:
+    """What resolving needs; the network is reached with `ca` and the environment's proxies."""
+
+    settings: Settings
+    matrix: Matrix
+    old: Lock
+    ca: Path | None
+
+    def say(self, line: str) -> None:
+        print(f"[lock] {redact(line)}", file=sys.stderr, flush=True)
 
 
 def command(args: Namespace) -> int:
+    """`musllinux lock`; with --check nothing is written, and exit code 1 says that something is newer."""
     settings = from_args(args)
-    matrix = settings.matrix()
-    for name, (requirements, oldest) in wanted(matrix).items():
-        print(f"locking {name}", file=sys.stderr, flush=True)
-        toollock.lock(settings.root, name, requirements, oldest)
-    print("lock.yaml (CPython archives, base images) is still kept by hand: docs/sources.md says how", file=sys.stderr)
+    matrix, parts = settings.matrix(), tuple(args.only or PARTS)
+    run = Resolver(settings=settings, matrix=matrix, old=lockfile.load(settings.lock_file), ca=certificates.bundle())
+    if args.check:
+        changes = [change for part in parts for change in _CHECKS[part](run)]
+        _show(changes, as_json=args.json)
+        return EXIT_FAILED if changes else EXIT_OK
+    tools = _tools(run) if "tools" in parts else {}
+    new = run.old.upstream
+    if "cpython" in parts:
+        new = LockedUpstream(cpython=_archives(run), bases=new.bases)
+    if "bases" in parts:
+        new = LockedUpstream(cpython=new.cpython, bases=_bases(run))
+    for name, text in tools.items():
+        toollock.write(settings.root, name, text)
+    lockfile.write(settings.lock_file, Lock(format=run.old.format, upstream=new))
+    run.say(f"written: {', '.join(parts)}; `musllinux render` brings images/ up to date")
     return EXIT_OK
 
 
@@ -36,3 +87,128 @@ def wanted(matrix: Matrix) -> dict[str, tuple[list[str], str]]:
             if policy in matrix.policies:
                 found[tool_lock(name, tool, policy)] = ([pin], hosts[0])
     return found
+
+
+def series_of(matrix: Matrix) -> list[str]:
+    """Every X.Y of the matrix, the oldest first."""
+    return sorted({interpreter.series for interpreter in matrix.interpreters.values()}, key=ordinal)
+
+
+def releases_of(matrix: Matrix) -> list[str]:
+    """Every Alpine release that images are built on or tried on, the oldest first."""
+    named = {release for policy in matrix.policies.values() for release in (policy.alpine, *policy.trials)}
+    return sorted(named, key=ordinal)
+
+
+def _tools(run: Resolver) -> dict[str, str]:
+    """The text of every tool lock."""
+    found = {}
+    for name, (requirements, oldest) in wanted(run.matrix).items():
+        run.say(f"resolving {name}")
+        found[name] = toollock.resolve(run.settings.root, name, requirements, oldest)
+    return found
+
+
+def _archives(run: Resolver) -> dict[str, LockedArchive]:
+    listing = Listing(run.matrix.sources.upstream.python, run.ca)
+    if not signature.available():
+        run.say("signatures are not verified: `pip install sigstore` brings what does that")
+    return {series: _archive(run, listing, series) for series in series_of(run.matrix)}
+
+
+def _archive(run: Resolver, listing: Listing, series: str) -> LockedArchive:
+    """The newest release; the sum of one that is locked already stays, whatever the server has under its name now."""
+    release, old = listing.newest(series), run.old.upstream.cpython.get(series)
+    if old and (old.version, old.file) == (release.version, release.file):
+        sha256, signer = old.sha256, old.signer
+    else:
+        sha256 = inputs.unknown_archive(run.settings.cache, listing.place(release), run.say, run.ca)
+        signer = ""
+    return LockedArchive(
+        version=release.version,
+        file=release.file,
+        sha256=sha256,
+        signer=_signer(run, listing, release, sha256) or signer,
+    )
+
+
+def _signer(run: Resolver, listing: Listing, release: Release, sha256: str) -> str:
+    """Whose verified signature the sum has; empty where there is none or none can be verified here."""
+    series = ".".join(release.version.split(".")[:2])
+    signer = run.matrix.python.signers.get(series)
+    if signer is None or not signature.available():
+        return ""
+    bundle = listing.bundle(release)
+    if bundle is None:
+        run.say(f"{release.file} has no Sigstore bundle")
+        return ""
+    try:
+        signature.verify(release.file, sha256, bundle, signer)
+    except signature.UnusableBundleError as error:
+        run.say(error.message)
+        return ""
+    run.say(f"{release.file} is signed by {signer.identity}")
+    return signer.identity
+
+
+def _bases(run: Resolver) -> dict[str, LockedBase]:
+    where = baseimages.library(run.matrix, run.ca)
+    arches = run.matrix.architectures.values()
+    found = {}
+    with closing(where.client):
+        for release in releases_of(run.matrix):
+            version = baseimages.newest(where, release)
+            run.say(f"asking for {where.base.format(alpine=version)}")
+            found[release] = baseimages.locked(where, release, version, arches)
+    return found
+
+
+def _newer_tools(run: Resolver) -> Iterator[Change]:
+    for name, text in _tools(run).items():
+        try:
+            old = toollock.versions(toollock.lock_path(run.settings.root, name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            old = {}
+        except ValueError as error:
+            path = toollock.lock_path(run.settings.root, name)
+            raise FactoryError(f"{path}: not TOML: {error}", hint="`musllinux lock --only tools` renews it") from error
+        new = toollock.versions(text)
+        for project in sorted({*old, *new}):
+            if old.get(project) != new.get(project):
+                yield Change(
+                    part="tools", name=f"{project} ({name})", locked=old.get(project, ""), newest=new.get(project, "")
+                )
+
+
+def _newer_archives(run: Resolver) -> Iterator[Change]:
+    listing = Listing(run.matrix.sources.upstream.python, run.ca)
+    for series in series_of(run.matrix):
+        old, release = run.old.upstream.cpython.get(series), listing.newest(series)
+        if old is None or (old.version, old.file) != (release.version, release.file):
+            yield Change(part="cpython", name=series, locked=old.version if old else "", newest=release.version)
+
+
+def _newer_bases(run: Resolver) -> Iterator[Change]:
+    """A newer point release, or other bytes under the tag that is locked (Alpine rebuilds images now and then)."""
+    new = _bases(run)
+    for release, base in new.items():
+        old = run.old.upstream.bases.get(release)
+        if old is None or old.digest != base.digest:
+            locked = f"{old.version} {old.digest}".strip() if old and old.digest else ""
+            yield Change(part="bases", name=release, locked=locked, newest=f"{base.version} {base.digest}")
+
+
+_CHECKS: dict[str, Callable[[Resolver], Iterator[Change]]] = {
+    "tools": _newer_tools,
+    "cpython": _newer_archives,
+    "bases": _newer_bases,
+}
+
+
+def _show(changes: list[Change], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"format": 1, "newer": [asdict(change) for change in changes]}, indent=1))
+        return
+    for change in changes:
+        print(change)
+    print(f"{len(changes) or 'nothing'} newer than what is locked", file=sys.stderr)

@@ -22,11 +22,15 @@ PythonVersion = Annotated[str, form(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", "a version s
 
 
 class LockedArchive(Section):
-    """A CPython source archive: its name below `<python>/<version>/` and the SHA-256 of its bytes, in hex."""
+    """A CPython source archive: its name below `<python>/<version>/` and the SHA-256 of its bytes, in hex.
+
+    `signer`: whose Sigstore signature of these bytes `lock` has verified; empty where there was none to verify.
+    """
 
     version: PythonVersion
     file: ArchiveFile
     sha256: Sha256
+    signer: str = ""
 
 
 class LockedBase(Section):
@@ -79,6 +83,47 @@ def load(path: Path) -> Lock:
     if mistakes or lock is None:
         raise LockError(report(mistakes), hint="`musllinux lock` writes this file", mistakes=tuple(mistakes))
     return lock
+
+
+_NONE = '""'
+_HEAD = """\
+# What every input from upstream resolved to: `build` uses nothing that does not match. Written by `musllinux lock`.
+"""
+_CPYTHON = """\
+  # Source archives below <python>/<version>/, their SHA-256, and whose Sigstore signature was verified.
+"""
+_BASES = """\
+  # Base images: `digest` is the multi-arch index's, `platforms` its manifests'. `minirootfs` are the SHA-512 of
+  # Alpine's own tarballs of that version, by apk architecture, as Alpine publishes them. An empty digest is not locked
+  # yet: such a base renders, and refuses to build.
+"""
+
+
+def dump(lock: Lock) -> str:
+    """lock.yaml of a lock, in the order that it has."""
+    lines = [f"{_HEAD}format: {lock.format}\n\nupstream:\n{_CPYTHON}  cpython:\n"]
+    for series, archive in lock.upstream.cpython.items():
+        lines.append(f'    "{series}":\n')
+        values = archive.model_dump(exclude_defaults=True)
+        lines += [f"      {name}: {value}\n" for name, value in values.items()]
+    lines.append(f"{_BASES}  bases:\n")
+    for release, base in lock.upstream.bases.items():
+        lines.append(f'    "{release}":\n      version: {base.version}\n      reference: {base.reference}\n')
+        lines.append(f"      digest: {base.digest or _NONE}\n")
+        for name, values in (("platforms", base.platforms), ("minirootfs", base.minirootfs)):
+            lines.append(f"      {name}:{'' if values else ' {}'}\n")
+            lines += [f"        {key}: {value}\n" for key, value in values.items()]
+    return "".join(lines)
+
+
+def write(path: Path, lock: Lock) -> None:
+    """Replace lock.yaml in one step: a reader sees the old file or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.write_text(dump(lock), encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _disagreements(lock: Lock, tree: Tree) -> list[Mistake]:

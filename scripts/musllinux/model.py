@@ -38,6 +38,12 @@ class Base:
     release: str
     version: str
     digest: str
+    nearer: str = ""  # a reference to the same bytes on this machine, where one is served for a build
+
+    @property
+    def pulled(self) -> str:
+        """What FROM takes."""
+        return self.nearer or self.reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,7 @@ class Supply:
     network: str = ""  # the build's network mode where it needs one
     # what the mirror serves, by (release, apk architecture), where that is known: it decides what is built again
     packages: Mapping[tuple[str, str], tuple[Package, ...]] = field(default_factory=dict)
+    machine: str = ""  # the building machine as apk calls it, where that is known: whose packages the native stages use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +96,16 @@ class Architecture:
     entry: tuple[str, ...]
     march: tuple[str, ...]
     qemu: str
+    qemu_since: str | None
     relative: int  # the psABI's number of R_*_RELATIVE
 
     @property
     def libc(self) -> str:
-        """musl's SONAME: libc.musl-x86_64.so.1 (Alpine's, and what NEEDED says in every wheel)."""
-        return self.loader.replace("ld-musl", "libc.musl")
+        """musl's SONAME: libc.musl-x86_64.so.1 (Alpine's, and what NEEDED says in every wheel).
+
+        Named after apk's architecture, while the loader has musl's own name for it: Alpine's APKBUILD of musl.
+        """
+        return f"libc.musl-{self.apk}.so.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +200,11 @@ class Image:
         return f"{self.policy.name}_{self.arch.name}"
 
     @property
+    def time_t(self) -> int:
+        """Bits of time_t in C."""
+        return self.arch.bits if self.arch.bits > self.policy.time_t_32 else self.policy.time_t_32
+
+    @property
     def tag(self) -> str:
         """The local tag of a built image."""
         return f"{self.id}:latest"
@@ -245,9 +261,9 @@ class Image:
         """Build arguments that change when the packages of a stage do: BuildKit cannot see what apk would fetch."""
         served = self.supply.packages
         own = served.get((self.base.release, self.arch.apk), ())
-        builders = [p for (release, _), each in served.items() if release == self.base.release for p in each]
+        builders = served.get((self.base.release, self.supply.machine), ())
         values = {
-            "NATIVE_CONTENT": content(builders, self.native_packages),  # whatever the building machine is
+            "NATIVE_CONTENT": content(builders, self.native_packages),
             "SYSROOT_CONTENT": content(own, self.sysroot_packages),
             "SYSTEM_CONTENT": content(own, self.system_packages),
         }
@@ -257,17 +273,12 @@ class Image:
     def _rust_contents(self) -> Mapping[str, str]:
         assert self.rust is not None  # noqa: S101 - asked for by `contents` only then
         served = self.supply.packages
-        builders = [p for (release, _), each in served.items() if release == self.rust.release for p in each]
+        builders = served.get((self.rust.release, self.supply.machine), ())
         own = served.get((self.rust.release, self.arch.apk), ())
         return {
             "RUST_BUILDER_CONTENT": content(builders, self.rust.builder),
             "RUST_CONTENT": content(own, self.rust.packages),
         }
-
-    @property
-    def time_t(self) -> int:
-        """Bits of time_t on this image's musl."""
-        return self.arch.bits if self.arch.bits == 64 else self.policy.time_t_32  # noqa: PLR2004
 
     @property
     def repositories(self) -> tuple[str, ...]:
@@ -345,7 +356,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     sysroot = sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})
     interpreters = _interpreters(matrix, supply, libraries, selection)
     rust = _rust(matrix, supply, section, arch)
-    wanted = {*system, *matrix.packages.native, *(lib.build for lib in matrix.libraries.values())}
+    wanted = {*system, *(lib.build for lib in matrix.libraries.values())}
     return Image(
         policy=_policy(policy, section),
         arch=_architecture(arch, matrix.architectures[arch]),
@@ -355,7 +366,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         libraries=libraries,
         system_packages=tuple(p for p in system if p not in unavailable),
         sysroot_packages=tuple(sysroot),
-        native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in unavailable),
+        native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in section.without),
         rust=rust,
         lacking=(*sorted(wanted & lacks), *sorted(supply.without), *(() if rust else ("rust",))),
         tools=_tools(matrix, policy, arch),
@@ -401,6 +412,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         entry=tuple(section.entry),
         march=tuple(section.march),
         qemu=section.qemu,
+        qemu_since=section.qemu_since,
         relative=section.relative,
     )
 

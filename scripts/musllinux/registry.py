@@ -35,6 +35,9 @@ MANIFESTS = ", ".join(
 _HOST = re.compile(r"^(?P<name>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?$")
 _PATH = re.compile(r"^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$")
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_MOST_PAGES = 100
+_HUB, _HUB_API = "docker.io", "registry-1.docker.io"
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next')
 _CERTIFICATES = Path("/etc/docker/certs.d")  # where the engine looks for a registry's own authority
 
 
@@ -84,6 +87,20 @@ class Manifest:
         return str(config.get("digest", "")) if isinstance(config, dict) else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """An image reference taken apart: `docker.io/library/alpine:3.22` or one of another registry, always with a tag."""
+
+    host: str  # as the reference has it
+    repository: str
+    tag: str
+
+    @property
+    def api(self) -> str:
+        """The host that answers for it: Docker Hub's has a name of its own."""
+        return _HUB_API if self.host == _HUB else self.host
+
+
 class Registry(Protocol):
     """What `push` asks of a registry."""
 
@@ -108,6 +125,17 @@ def place(text: str, organisation: str = "") -> Place:
             hint=f"give the host with its domain or port: {host}:443",
         )
     return Place(host=host, path=path)
+
+
+def named(reference: str) -> Named:
+    """A reference without digest, completed as docker does it (`alpine:3.22` is docker.io/library/alpine:3.22)."""
+    host, _, path = reference.partition("/")
+    if not path or not ("." in host or ":" in host or host == "localhost"):
+        host, path = _HUB, reference
+    if host == _HUB and "/" not in path:
+        path = f"library/{path}"
+    repository, _, tag = path.partition(":")
+    return Named(host=host, repository=repository, tag=tag or "latest")
 
 
 def is_loopback(host: str) -> bool:
@@ -148,11 +176,13 @@ def credentials(host: str) -> Credentials:
 class Client:
     """A registry over HTTP. `plain`: try without TLS first, as the engine does for loopback and insecure registries."""
 
-    def __init__(self, host: str, known: Credentials, *, plain: bool, backoff: float = 1.0) -> None:
+    def __init__(
+        self, host: str, known: Credentials, *, plain: bool, backoff: float = 1.0, ca: Path | None = None
+    ) -> None:
         self._host, self._known = host, known
         self._session = requests.Session()
         self._session.trust_env = not is_loopback(host)  # a proxy does not lead to loopback
-        self._session.verify = _authority(host)
+        self._session.verify = _authority(host, ca)
         retry = Retry(
             total=TRIES - 1,
             connect=1,
@@ -185,9 +215,36 @@ class Client:
             raise RegistryError(
                 f"{self._host} contradicts itself about {repository}:{reference}: it says {claimed} and {head}, "
                 f"what it serves is {digest}",
-                hint="a cache between, or somebody pushes to the same tag: run the push again",
+                hint="a cache between, or somebody pushes to the same tag: run this again",
             )
         return Manifest(digest=digest, media_type=answer.headers.get("Content-Type", ""), body=answer.content)
+
+    def tags(self, repository: str) -> list[str]:
+        """Every tag of a repository, page by page. Raises RegistryError."""
+        found: list[str] = []
+        path = f"/v2/{repository}/tags/list?n=1000"
+        for _ in range(_MOST_PAGES):
+            answer = self._get(path, repository)
+            self._expect_ok(answer, f"the tags of {repository}")
+            found += [str(tag) for tag in self._object(answer, "list of tags").get("tags") or ()]
+            following = _NEXT.search(answer.headers.get("Link", ""))
+            if following is None:
+                return found
+            parts = urlsplit(following[1])
+            path = f"{parts.path}?{parts.query}"
+        raise RegistryError(f"registry {self._host} lists the tags of {repository} without end")
+
+    def document(self, repository: str, reference: str) -> bytes:
+        """A manifest's bytes as the registry serves them, unchecked: whoever asks knows the digest."""
+        answer = self._get(f"/v2/{repository}/manifests/{reference}", repository)
+        self._expect_ok(answer, f"{repository}@{reference}")
+        return answer.content
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        """A blob as the registry serves it, unchecked: whoever asks knows its digest. Raises RegistryError."""
+        answer = self._get(f"/v2/{repository}/blobs/{digest}", repository)
+        self._expect_ok(answer, f"{repository}@{digest}")
+        return answer.content
 
     def close(self) -> None:
         self._session.close()
@@ -216,7 +273,7 @@ class Client:
                     timeout=TIMEOUT,
                     allow_redirects=True,
                 )
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:  # ValueError: led on to what is no URL
                 if scheme != self._schemes[-1]:
                     continue
                 raise self._unreachable(error) from error
@@ -227,7 +284,7 @@ class Client:
             return answer
         raise AssertionError("no scheme to try")
 
-    def _unreachable(self, error: requests.RequestException) -> RegistryError:
+    def _unreachable(self, error: requests.RequestException | ValueError) -> RegistryError:
         if isinstance(error, requests.exceptions.SSLError):
             return RegistryError(
                 f"the certificate of registry {self._host} cannot be verified",
@@ -236,7 +293,7 @@ class Client:
         reason = _innermost(error)
         return RegistryError(
             f"registry {self._host} cannot be reached: {reason}",
-            hint="check the name, the network and the proxy; what was pushed stays, a rerun goes on from there",
+            hint="check the name, the network and the proxy; what is done stays, a rerun goes on from there",
         )
 
     def _expect_ok(self, answer: requests.Response, what: str) -> None:
@@ -249,7 +306,7 @@ class Client:
         if status >= 500 or status == 429:  # noqa: PLR2004
             raise RegistryError(
                 f"registry {self._host} fails: {status} {answer.reason} for {what}, {TRIES} times",
-                hint="try again later; what was pushed stays, a rerun goes on from there",
+                hint="try again later; what is done stays, a rerun goes on from there",
             )
         if not answer.ok:
             raise RegistryError(f"registry {self._host} answers {status} {answer.reason} for {what}")
@@ -266,12 +323,15 @@ class Client:
 
     def _bearer_token(self, realm: str, service: str, scope: str) -> str:
         """The token flow of the distribution specification; credentials go over TLS or to loopback only."""
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError as error:
+            raise RegistryError(f"registry {self._host} sends for a token to {realm!r}, which is no URL") from error
         if parts.scheme != "https" and not is_loopback(parts.netloc):
             raise RegistryError(f"registry {self._host} asks for credentials at {realm}, without TLS: not given")
         try:
             answer = self._ask_for_token(realm, service, scope)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             raise self._unreachable(error) from error
         self._expect_ok(answer, f"a token at {parts.netloc}")
         values = self._object(answer, "token")
@@ -280,7 +340,7 @@ class Client:
     def _object(self, answer: requests.Response, what: str) -> dict[str, Any]:
         try:
             values = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             raise RegistryError(
@@ -310,11 +370,13 @@ def _basic(known: Credentials) -> str:
     return "Basic " + base64.b64encode(f"{known.user}:{known.password}".encode()).decode()
 
 
-def _authority(host: str) -> str | bool:
-    """The certificates to trust: the engine's for this registry, else the environment's, else the default."""
+def _authority(host: str, ca: Path | None = None) -> str | bool:
+    """The certificates to trust: the engine's for this registry, else `ca`, the environment's, the default."""
     own = _CERTIFICATES / host / "ca.crt"
     if own.is_file():
         return str(own)
+    if ca:
+        return str(ca)
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
 
 

@@ -20,12 +20,16 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What of the stand-in is asked for: architectures as apk names them, policies, CPython series, packages."""
+    """What of the stand-in is asked for: architectures as apk names them, policies, CPython series, packages.
+
+    `native`: packages of the stages that run on the building machine, made for it whatever the architectures are.
+    """
 
     architectures: tuple[str, ...]
     policies: tuple[str, ...]
     pythons: tuple[str, ...]
     packages: tuple[str, ...]
+    native: tuple[str, ...]
 
 
 def rehearsable(matrix: Matrix, selection: Selection) -> tuple[Selection, tuple[str, ...]]:
@@ -53,6 +57,7 @@ def part_for(matrix: Matrix, selection: Selection) -> Part:
         policies=_once(policy for policy, _ in pairs),
         pythons=_once([*default_series(), *asked]),
         packages=packages(matrix),
+        native=tuple(matrix.packages.native),
     )
 
 
@@ -72,6 +77,7 @@ def up(part: Part, cache: Path, report: Report) -> State:
         policies=part.policies,
         pythons=part.pythons,
         wanted=part.packages,
+        native=part.native,
     )
     return control.up(options, report)
 

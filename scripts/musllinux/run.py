@@ -48,6 +48,7 @@ class _Children:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._alive: set[subprocess.Popen[bytes]] = set()
+        self._endings: list[Callable[[], None]] = []
         self._stopping = False
 
     def start(self, make: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
@@ -62,10 +63,20 @@ class _Children:
         with self._lock:
             self._alive.discard(process)
 
+    def add(self, ending: Callable[[], None]) -> None:
+        with self._lock:
+            self._endings.append(ending)
+
+    def remove(self, ending: Callable[[], None]) -> None:
+        with self._lock:
+            self._endings.remove(ending)
+
     def stop(self) -> None:
         with self._lock:
             self._stopping = True
-            alive = list(self._alive)
+            alive, endings = list(self._alive), list(self._endings)
+        for ending in endings:
+            ending()
         for process in alive:
             _signal(process, signal.SIGINT)
         deadline = time.monotonic() + GRACE
@@ -87,6 +98,16 @@ def stop_all() -> None:
     KeyboardInterrupt when its program is gone.
     """
     _children.stop()
+
+
+@contextmanager
+def when_stopped(ending: Callable[[], None]) -> Iterator[None]:
+    """Inside, `stop_all` does this too, from its own thread: what a worker waits for that is no program of `run`."""
+    _children.add(ending)
+    try:
+        yield
+    finally:
+        _children.remove(ending)
 
 
 @contextmanager
@@ -118,8 +139,12 @@ def run(
     check: bool = True,
     timeout: float | None = None,
     stdin: bytes = b"",
+    clean: Callable[[str], str] = str,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run `argv` to its end; both output streams go to `log` (appended) and, line by line, to `on_line`.
+
+    `clean` gets every line before anybody sees it, to hide what must not be seen; `pass_fds` stay open in the program.
 
     `env` is laid over this process's environment; `timeout` is in seconds. The program gets a process group
     of its own, which Ctrl-C (KeyboardInterrupt) and the timeout end as a whole: asked, after 10 s killed.
@@ -133,9 +158,9 @@ def run(
     with _opened(log) as stream:
         stream.write(f"+ {shown}\n".encode())
         stream.flush()
-        process = _start(command, cwd, env, stdin, shown)
+        process = _start(command, cwd, env, stdin, shown, pass_fds)
         late = threading.Event()
-        said = _follow(process, stream, on_line, timeout, late)
+        said = _follow(process, stream, on_line, timeout, late, clean)
     seconds = time.monotonic() - started
     if late.is_set():
         raise _failed(f"no end after {timeout:g} s", process.returncode, shown, said, log)
@@ -160,7 +185,12 @@ def _opened(log: Path | None) -> Iterator[IO[bytes]]:
 
 
 def _start(
-    command: tuple[str, ...], cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes, shown: str
+    command: tuple[str, ...],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes,
+    shown: str,
+    pass_fds: Sequence[int],
 ) -> subprocess.Popen[bytes]:
     if cwd is not None and not cwd.is_dir():
         raise CommandError(f"no folder {cwd} to run in: {shown}", code=127)
@@ -178,6 +208,7 @@ def _start(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
 
         try:
@@ -196,6 +227,7 @@ def _follow(
     on_line: Callable[[str], None] | None,
     timeout: float | None,
     late: threading.Event,
+    clean: Callable[[str], str],
 ) -> list[str]:
     """Read the program to its end. Whatever happens here, afterwards it is gone."""
     said: list[str] = []
@@ -206,9 +238,11 @@ def _follow(
     try:
         assert process.stdout is not None  # noqa: S101 - stdout=PIPE above
         for raw in process.stdout:
-            stream.write(raw)
+            text = raw.decode(errors="replace")
+            bare = text.rstrip("\r\n")
+            line = clean(bare)
+            stream.write((line + text[len(bare) :]).encode())
             stream.flush()
-            line = raw.decode(errors="replace").rstrip("\r\n")
             said.append(line)
             if on_line is not None:
                 on_line(line)

@@ -100,6 +100,7 @@ class ArchitectureSection(Section):
     entry: list[Name]
     march: list[MachineFlag]
     qemu: Name
+    qemu_since: Release | None = None
     relative: Annotated[int, Field(gt=0)]
 
 
@@ -108,7 +109,15 @@ class InterpreterSection(Section):
     free_threaded: bool = False
 
 
+class SignerSection(Section):
+    """Who signs a series: the identity in the certificate, and who vouches for it (an OpenID Connect issuer)."""
+
+    identity: Annotated[str, form(r"[^\s@]+@[^\s@]+", "an e-mail address")]
+    issuer: Url
+
+
 class PythonSection(Section):
+    signers: dict[Release, SignerSection] = Field(default_factory=dict)
     thread_stack: dict[Release, Annotated[int, Field(ge=131072)]] = Field(min_length=1)
     configure: list[Argument]
     free_threaded: list[Argument]

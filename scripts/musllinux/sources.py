@@ -38,7 +38,11 @@ def ready(settings: Settings, matrix: Matrix, source: Source, report: Report) ->
     if left_out:
         report(f"the stand-in has no recipes for {', '.join(left_out)}: left out")
     rehearsal.up(rehearsal.part_for(matrix, selection), rehearsal.cache(settings), report)
-    return present(settings, matrix, source), selection
+    found = present(settings, matrix, source)
+    absent = [tag for tag, python in matrix.interpreters.items() if python.series not in found.archives]
+    if absent and not selection.interpreters:
+        report(f"the stand-in makes these only when asked for by --interpreters: {', '.join(absent)}")
+    return found, selection
 
 
 def present(settings: Settings, matrix: Matrix, source: Source) -> Supply:

@@ -1,6 +1,7 @@
 """Where a run's inputs come from: upstream as the lock pins it, or the stand-in as it says of itself."""
 
 import json
+import platform
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,16 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
     """Upstream's hosts (or mirrors of them, from an overlay), with the archives and bases that lock.yaml pins.
 
     A base whose digest is not locked yet can be rendered, but `build` refuses it.
+    Raises FactoryError for an interpreter whose archive is not locked: no image may lack it without a word.
     """
     section = matrix.sources.upstream
     locked = lock.upstream
+    unlocked = [tag for tag, python in matrix.interpreters.items() if python.series not in locked.cpython]
+    if unlocked:
+        raise FactoryError(
+            f"lock.yaml has no CPython archive for {', '.join(unlocked)}",
+            hint="`musllinux lock` records it; an overlay drops an interpreter with `<name>: null`",
+        )
     bases = {
         (release, arch): Base(
             reference=section.base.format(alpine=release) + (f"@{base.digest}" if base.digest else ""),
@@ -83,9 +91,16 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         apk_key=state["key"],
         network="host",  # it serves on loopback
         packages=packages,
+        machine=_building_machine(matrix),
         rust=matrix.sources.standin.rust,
         rust_releases=_rust_releases(matrix, packages),
     )
+
+
+def _building_machine(matrix: Matrix) -> str:
+    """This machine as apk calls it: what serves on loopback also builds. Kernels name 64-bit machines as wheels do."""
+    section = matrix.architectures.get(platform.machine())
+    return section.apk if section else ""
 
 
 def _rust_releases(matrix: Matrix, packages: Mapping[tuple[str, str], tuple[Package, ...]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ The lock names files and their SHA-256, no index: wheels are fetched through the
 
 import re
 import sys
+import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,21 +98,36 @@ def _tags(image: Image, interpreter: Interpreter) -> list[Tag]:
     ]
 
 
-def lock(root: Path, name: str, requirements: Sequence[str], oldest: str) -> None:
-    """Resolve `requirements` for every platform and every Python from `oldest` on; write lock/pylock.<name>.toml.
+def resolve(root: Path, name: str, requirements: Sequence[str], oldest: str) -> str:
+    """The text of lock/pylock.<name>.toml: `requirements` for every platform and every Python from `oldest` on.
 
     Uses uv, which resolves for all platforms at once (a development dependency; the user's index configuration).
+    Raises CommandError where it cannot.
     """
+    with tempfile.TemporaryDirectory(prefix="musllinux-lock-") as folder:
+        fresh = Path(folder) / f"pylock.{name}.toml"
+        argv = [_uv(), "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}", "--only-binary=:all:"]
+        argv += ["--format=pylock.toml", "--no-header", f"--output-file={fresh}", "-"]
+        run(argv, cwd=root, stdin="\n".join(requirements).encode())
+        text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text(encoding="utf-8"))
+    return f"# Written by `musllinux lock`: {', '.join(requirements)}. Do not edit.\n{text}"
+
+
+def versions(text: str) -> dict[str, str]:
+    """The versions by project of a lock's text; where platforms differ, the newest first. Raises ValueError."""
+    found: dict[str, list[str]] = {}
+    for package in tomllib.loads(text).get("packages", ()):
+        found.setdefault(package["name"], []).append(str(package.get("version", "")))
+    return {name: ", ".join(sorted(set(each), reverse=True)) for name, each in sorted(found.items())}
+
+
+def write(root: Path, name: str, text: str) -> None:
+    """Replace lock/pylock.<name>.toml in one step."""
     path = lock_path(root, name)
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_name(f"pylock.new-{name}.toml")
-    argv = [_uv(), "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}", "--only-binary=:all:"]
-    argv += ["--format=pylock.toml", "--no-header", f"--output-file={fresh}", "-"]
     try:
-        run(argv, stdin="\n".join(requirements).encode())
-        text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text(encoding="utf-8"))
-        head = f"# Written by `musllinux lock`: {', '.join(requirements)}. Do not edit.\n"
-        fresh.write_text(head + text, encoding="utf-8")
+        fresh.write_text(text, encoding="utf-8")
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

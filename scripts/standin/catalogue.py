@@ -24,6 +24,7 @@ Everything is validated here, once; what comes after trusts it.
 """
 
 import importlib.resources
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -171,6 +172,24 @@ class Catalogue:
                 wanted.add(recipe.name)
                 queue.extend(recipe.needs)
         return Catalogue(self.policy, [recipe for recipe in self._recipes.values() if recipe.name in wanted])
+
+    def drawn_in(self, packages: Iterable[str]) -> list[str]:
+        """The recipes whose packages `apk add` of these would install; what no recipe gives is the base's."""
+        packed = [recipe for recipe in self if recipe.packaged]
+        givers = {name: recipe for recipe in packed for name in (*_names(recipe.provides), recipe.name)}
+        wanted: dict[str, Recipe] = {}
+        queue = _names(packages)
+        while queue:
+            recipe = givers.get(queue.pop())
+            if recipe and recipe.name not in wanted:
+                wanted[recipe.name] = recipe
+                queue.extend(_names(recipe.depends))
+        return sorted(wanted)
+
+
+def _names(words: Iterable[str]) -> list[str]:
+    """Names without apk's conditions: gcc=14.2.0-r0 is gcc."""
+    return [re.split("[=<>~]", word, maxsplit=1)[0] for word in words]
 
 
 @cache

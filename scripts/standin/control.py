@@ -12,6 +12,7 @@ from standin import apkpack, mirror, services
 from standin.apt import Apt
 from standin.archives import Archives, default_series
 from standin.bases import COMPOSED, Base, Bases, find_minirootfs
+from standin.builders.host import this_host
 from standin.cache import Cache, default_root
 from standin.catalogue import Target, load_catalogue, load_data, load_targets
 from standin.errors import StandinError
@@ -30,8 +31,10 @@ class Options:
 
     `architectures` are apk's names; `only` narrows the packages made now; `recipes` is a folder of recipes instead
     of the package's own; `pythons` are series ("3.11") besides the default ones (of which those that Debian does not
-    have just now are left out); `wanted` are the packages that images ask for. `refresh` reads Debian's indexes again
-    and rebuilds what has changed there; `accept_newer` takes a CPython that is not pinned where Debian moved on.
+    have just now are left out); `wanted` are the packages that images ask for, `native` those that their build stages
+    on this machine do: these are made for this machine too, whatever architectures are asked for. `refresh` reads
+    Debian's indexes again and rebuilds what has changed there; `accept_newer` takes a CPython that is not pinned where
+    Debian moved on.
     """
 
     cache: Path | None = None
@@ -40,6 +43,7 @@ class Options:
     only: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
     minirootfs: Path | None = None
     recipes: Path | None = None
     refresh: bool = False
@@ -127,6 +131,8 @@ def _stock(options: Options, cache: Cache, key: apkpack.SigningKey, report: Repo
         pythons=tuple(dict.fromkeys([*default_series(), *options.pythons])),
         pythons_required=tuple(name for name in options.pythons if name not in default_series()),
         only=options.only,
+        native=options.native,
+        machine=this_host().apk_arch if options.native else "",
         recipes=options.recipes,
         refresh=options.refresh,
     )

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ _LAYOUT = 1  # bump when what lies under a packed product's folder changes
 class Request:
     """What to make: apk's architectures, policies, series of CPython, (unless empty) only some recipes.
 
+    `native`: packages that are made for `machine` (apk's name of the one that builds) besides.
     A series that Debian does not have just now is an error only if it is in `pythons_required`.
     """
 
@@ -32,6 +33,8 @@ class Request:
     pythons: tuple[str, ...]
     pythons_required: tuple[str, ...]
     only: tuple[str, ...]
+    native: tuple[str, ...]
+    machine: str
     recipes: Path | None  # a folder instead of the package's own
     refresh: bool
 
@@ -122,16 +125,16 @@ class Stocker:
         yield "registry", Job(run=self._unpack_registry)
         for series in request.pythons:
             yield f"CPython {series}", Job(run=partial(self._fetch, series, series in request.pythons_required))
-        for name in request.architectures:
+        builder = [request.machine] if request.native else []
+        for name in dict.fromkeys([*request.architectures, *builder]):
             for source in self._required_bases(name, request.policies):
                 yield f"base {source.version} {name}", Job(run=partial(self._bases.base, source))
         for workshop in workshops:
-            if workshop.target.apk_arch in request.architectures:
-                yield from self._package_jobs(workshop, request)
+            yield from self._package_jobs(workshop, request, _chosen(workshop, request))
 
-    def _package_jobs(self, workshop: _Workshop, request: Request) -> Iterator[tuple[str, Job]]:
-        only = [name for name in request.only if name in workshop.catalogue]
-        chosen = workshop.catalogue.closure(only) if request.only else workshop.catalogue
+    def _package_jobs(
+        self, workshop: _Workshop, request: Request, chosen: Iterable[Recipe]
+    ) -> Iterator[tuple[str, Job]]:
         prefix = f"{workshop.policy}/{workshop.target.apk_arch}"
         for recipe in chosen:
             yield (
@@ -199,6 +202,15 @@ class Stocker:
                 trees = [tree for tree in workshop.factory.known(workshop.catalogue) if tree.recipe.packaged]
                 packages = tuple((tree.recipe.repository, self._pack(tree, workshop.target)) for tree in trees)
                 yield Line(policy=workshop.policy, target=workshop.target, base=base, packages=packages)
+
+
+def _chosen(workshop: _Workshop, request: Request) -> Iterable[Recipe]:
+    """What of a catalogue is made now: all of it, only some, what the native stages need, or nothing."""
+    catalogue, arch = workshop.catalogue, workshop.target.apk_arch
+    if arch in request.architectures:
+        only = [name for name in request.only if name in catalogue]
+        return catalogue.closure(only) if request.only else catalogue
+    return catalogue.closure(catalogue.drawn_in(request.native) if arch == request.machine else ())
 
 
 def _check(request: Request, workshops: Sequence[_Workshop]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from musllinux.emulation import emulated
 from musllinux.engine import image_facts
 from musllinux.matrix import load
 from musllinux.model import Image, Interpreter, Selection, resolve
@@ -18,7 +19,7 @@ from musllinux.smoke import cratesconfig, pipconfig, trial
 from musllinux.smoke.checks import packages
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import Context, Shared
-from musllinux.smoke.runner import EMULATION, emulated, inspect
+from musllinux.smoke.runner import EMULATION, inspect
 from musllinux.sources import present
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.needs("engine"), pytest.mark.timeout(14400)]
@@ -70,7 +71,7 @@ def context(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Itera
     """What smoke checks get, for the image that the test names."""
     image = _image(root, request.param)
     engine = Engine()
-    containers = Containers(engine, EMULATION if emulated(image) else 1.0)
+    containers = Containers(engine, EMULATION if emulated(image.arch.platform) else 1.0)
     try:
         facts = inspect(engine, image, image.tag)
         main = containers.start(facts.id, image.arch.platform, entry=facts.entrypoint)

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from musllinux.emulation import emulated
 from musllinux.errors import FactoryError
 from musllinux.model import Image
+from musllinux.run import when_stopped
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
@@ -22,8 +24,6 @@ from musllinux.smoke.registry import Check, Failed, LeftOut, require
 from musllinux.smoke.suite import checks
 
 EMULATION = 12.0  # how much longer than natively qemu-user may take
-# What the host executes without qemu, by the host's machine name (a kernel property: 32-bit x86 on x86_64).
-NATIVE = {"x86_64": {"linux/amd64", "linux/386"}, "aarch64": {"linux/arm64"}, "i686": {"linux/386"}}
 
 
 class Progress(Protocol):
@@ -181,12 +181,8 @@ def machine(image: Image) -> Machine:
         cpus=os.cpu_count() or 1,
         system=f"{uname.system} {uname.release} {uname.machine}",
         engine=_engine_version(),
-        emulated=emulated(image),
+        emulated=emulated(image.arch.platform),
     )
-
-
-def emulated(image: Image) -> bool:
-    return image.arch.platform not in NATIVE.get(platform.machine(), set())
 
 
 def _emptied(folder: Path) -> Path:
@@ -208,20 +204,20 @@ def _engine_version() -> str:
 
 @contextmanager
 def _context(image: Image, facts: Inspected, engine: Engine, root: Path, work: Path) -> Iterator[Context]:
-    slow = EMULATION if emulated(image) else 1.0
+    slow = EMULATION if emulated(image.arch.platform) else 1.0
     containers = Containers(engine, slow)
     try:
-        main = _first(image, facts, containers, root)
-        yield Context(
-            image=image,
-            facts=facts,
-            root=root,
-            work=work,
-            containers=containers,
-            main=main,
-            shared=Shared(),
-            log=lambda _: None,
-        )
+        with when_stopped(containers.close):
+            yield Context(
+                image=image,
+                facts=facts,
+                root=root,
+                work=work,
+                containers=containers,
+                main=_first(image, facts, containers, root),
+                shared=Shared(),
+                log=lambda _: None,
+            )
     finally:
         containers.close()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musllinux import console, sources
+from musllinux import console, jobs, sources
 from musllinux import record as build_record
 from musllinux.complaint import show
 from musllinux.console import Board
@@ -39,13 +39,15 @@ class Tried:
         return self.record is not None and self.record.green
 
 
-def try_images(images: Sequence[Image], *, root: Path, work: Path, again: bool = False) -> list[Tried]:
-    """Try each image (one after the other: each uses the whole machine) and write its record.
+def try_images(
+    images: Sequence[Image], *, root: Path, work: Path, again: bool = False, at_once: int = 1
+) -> list[Tried]:
+    """Try each image and write its record.
 
     What is green already, for the same image and the same checks, is not tried again unless `again`.
     """
     with console.progress([image.id for image in images]) as board:
-        return [_try(image, root, work, board, again=again) for image in images]
+        return jobs.each(images, lambda image: _try(image, root, work, board, again=again), at_once)
 
 
 def _try(image: Image, root: Path, work: Path, board: Board, *, again: bool) -> Tried:
@@ -99,8 +101,10 @@ class Reporter:
 def command(args: Namespace) -> int:
     settings = from_args(args)
     images = chosen_images(settings)
+    again = getattr(args, "again", False)  # `build --smoke` has no such option
+    at_once = jobs.count(args.jobs, len(images))
     with interruptible():
-        tried = try_images(images, root=settings.root, work=settings.work, again=getattr(args, "again", False))
+        tried = try_images(images, root=settings.root, work=settings.work, again=again, at_once=at_once)
     if settings.json:
         json.dump([_as_json(one) for one in tried], sys.stdout, indent=1)
         print()

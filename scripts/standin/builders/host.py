@@ -14,8 +14,9 @@ from standin.errors import StandinError
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Debian's and Rust's names for this machine, and the file name of glibc's loader on it."""
+    """apk's, Debian's and Rust's names for this machine, and the file name of glibc's loader on it."""
 
+    apk_arch: str
     debian_arch: str
     debian_triple: str
     glibc_loader: str
@@ -25,6 +26,7 @@ class Host:
 _HOSTS: Mapping[str, Host] = MappingProxyType(
     {
         "x86_64": Host(
+            apk_arch="x86_64",
             debian_arch="amd64",
             debian_triple="x86_64-linux-gnu",
             glibc_loader="ld-linux-x86-64.so.2",

@@ -45,7 +45,8 @@ def seeds(folder: Path) -> None:
             versions={"libc.so.6": "GLIBC_2.17", "lib1.so": "V1"},
             rpath="$ORIGIN:$ORIGIN/../thing.libs",
             relr=True,
-            text=b"OpenSSL 1.1.1w  11 Sep 2023\0",
+            text=b"OpenSSL 1.1.1w  11 Sep 2023\0OPENSSLDIR: \0",
+            comment=b"GCC: (Alpine 14.2.0) 14.2.0\0rustc version 1.90.0 (abc)\0",
         )
         every.append(elfmaker.make(recipe))
     for number, data in enumerate(every):

@@ -38,7 +38,8 @@ class Recipe:
     flags: int = 0
     machine: int | None = None  # another e_machine than the arch's
     text: bytes = b""  # read-only data
-    comment: bytes = b""  # bytes that are not loaded
+    comment: bytes = b""  # strings that are not loaded, in a section of their own
+    sections: int = 1  # how many section headers say so
 
 
 class _Strings:
@@ -84,10 +85,12 @@ def make(recipe: Recipe) -> bytes:
     if recipe.empty_load:
         table.append(form.segment(1, 4, loaded, 0))
     image = bytearray(loaded)
-    head = _header(recipe, form, machine, segments) + b"".join(table)
+    sections = [form.section(0, 0, 0, 0), *[form.section(1, 0x30, loaded, len(recipe.comment))] * recipe.sections]
+    places = (loaded + len(recipe.comment), len(sections)) if recipe.comment else (0, 0)
+    head = _header(recipe, form, machine, segments, places) + b"".join(table)
     for offset, data in [(0, head), *parts.values(), (place, dynamic)]:
         image[offset : offset + len(data)] = data
-    return bytes(image) + recipe.comment
+    return bytes(image) + recipe.comment + (b"".join(sections) if recipe.comment else b"")
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ class _Form:
             return struct.pack(self.mark + "IIQQQQQQ", kind, flags, offset, offset, offset, size, size, 8)
         return struct.pack(self.mark + "IIIIIIII", kind, offset, offset, offset, size, size, flags, 4)
 
+    def section(self, kind: int, flags: int, offset: int, size: int) -> bytes:
+        return struct.pack(
+            self.mark + ("IIQQQQIIQQ" if self.wide else "IIIIIIIIII"), 0, kind, flags, 0, offset, size, *4 * (0,)
+        )
+
 
 def _lay_out(start: int, contents: Mapping[str, bytes]) -> tuple[dict[str, tuple[int, bytes]], int]:
     """Each part with its offset, aligned; and where the next one would go."""
@@ -121,13 +129,13 @@ def _lay_out(start: int, contents: Mapping[str, bytes]) -> tuple[dict[str, tuple
     return parts, place
 
 
-def _header(recipe: Recipe, form: _Form, machine: Machine, segments: int) -> bytes:
+def _header(recipe: Recipe, form: _Form, machine: Machine, segments: int, sections: tuple[int, int]) -> bytes:
     ident = b"\x7fELF" + bytes([2 if form.wide else 1, 2 if machine.big_endian else 1, 1]) + bytes(9)
     number = machine.machine if recipe.machine is None else recipe.machine
     return ident + struct.pack(
         form.mark + ("HHIQQQIHHHHHH" if form.wide else "HHIIIIIHHHHHH"),
-        *(2 if recipe.executable else 3, number, 1, 0, form.header_size, 0, recipe.flags),
-        *(form.header_size, form.segment_size, segments, 0, 0, 0),
+        *(2 if recipe.executable else 3, number, 1, 0, form.header_size, sections[0], recipe.flags),
+        *(form.header_size, form.segment_size, segments, 64 if form.wide else 40, sections[1], 0),
     )
 
 

@@ -366,6 +366,10 @@ def test_toolchains_are_reported_from_what_is_not_loaded(tmp_path: Path) -> None
     assert report.files[0].libraries == (("GCC", "14.2.0"), ("rustc", "1.90.0"))
 
 
+def test_a_toolchain_named_in_what_is_loaded_is_not_the_files_own(tmp_path: Path) -> None:
+    assert audited(tmp_path, text=b"GCC: (Alpine 14.2.0) 14.2.0\0").files[0].libraries == ()
+
+
 def test_a_wheel_that_would_run_on_an_older_policy_is_told_the_retag(tmp_path: Path) -> None:
     report = audited(tmp_path, required=["malloc"])
     finding = next(one for one in report.findings if one.code == "retag")

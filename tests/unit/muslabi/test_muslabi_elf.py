@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.muslabi.elfmaker import MACHINES, Recipe, extension, make
 
-from muslabi.elf import MAGIC, ElfError, read
+from muslabi.elf import MAGIC, ElfError, _apart, read
 
 ARCHES = sorted(MACHINES)
 
@@ -141,3 +141,14 @@ def test_any_bytes_after_the_mark_are_an_error_or_read(rest: bytes) -> None:
         read(MAGIC + rest)
     except ElfError as error:
         assert str(error)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 60))), st.integers(0, 55))
+def test_overlapping_parts_of_a_file_are_looked_at_once(spans: list[tuple[int, int]], size: int) -> None:
+    once = [place for start, end in _apart(iter(spans), size) for place in range(start, end)]
+    assert once == sorted({place for start, end in spans for place in range(start, min(end, size))})
+
+
+def test_sections_that_all_claim_the_same_bytes_cost_no_more_than_one() -> None:
+    elf = read(extension(comment=bytes(4096), sections=60_000))
+    assert [end - start for start, end in elf.comments] == [4096]

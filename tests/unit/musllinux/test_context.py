@@ -176,6 +176,27 @@ def test_whatever_a_proxy_is_called_a_shell_reads_it_back(cases: list[dict[str, 
     assert done.stderr == b""
 
 
+def test_what_apk_would_not_decode_is_given_apart_from_the_url() -> None:
+    """apk 2.10 (Alpine 3.12) sends p%40ss as it stands; HTTP_AUTH and HTTP_PROXY_AUTH it takes decoded."""
+    image = from_supply(mirror="https://reader:p%40ss@mirror.example/alpine")
+    script = secrets(image, {"http_proxy": "http://a:b%3Ac@p:1", "https_proxy": "http://me:d%2Fe%27f@p:2"})
+    printed = 'printf "%s\n" "$APK_REPOSITORIES" "$HTTP_AUTH" "$HTTP_PROXY_AUTH" "$http_proxy" "$https_proxy"'
+    done = subprocess.run(["sh", "-eu"], input=(script + printed).encode(), capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == [
+        "https://mirror.example/alpine/v3.22/main https://mirror.example/alpine/v3.22/community",
+        "basic:*:reader:p@ss",
+        "basic:*:me:d/e'f",
+        "http://p:1",
+        "http://p:2",
+    ]
+
+
+def test_plain_users_and_passwords_stay_in_their_urls() -> None:
+    script = secrets(from_supply(mirror="https://reader:pass@mirror.example/alpine"), {"https_proxy": "http://a:b@p:2"})
+    assert "https://reader:pass@mirror.example/alpine/v3.22/main" in script
+    assert "HTTP_AUTH=''\nHTTP_PROXY_AUTH=''\nhttps_proxy=http://a:b@p:2\n" in script
+
+
 def test_secrets_are_assignments_that_do_nothing_else(tmp_path: Path) -> None:
     image = from_supply(mirror=f"https://u:$(touch {tmp_path}/x)`touch {tmp_path}/x`;touch {tmp_path}/x@h/alpine")
     subprocess.run(["sh", "-eu"], input=secrets(image, {}).encode(), check=True)
@@ -382,6 +403,17 @@ def test_a_wheel_of_this_repositorys_own_is_made_once_for_each_state_of_its_sour
     assert zipfile.ZipFile(first).read("made_up.py") == b"x = 1\n"
     assert {path.name for path in package.iterdir()} == {"pyproject.toml", "made_up.py"}, "sources stay clean"
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"projects"}
+
+
+def test_what_an_install_from_the_sources_left_in_them_is_not_packed(package: Path, tmp_path: Path) -> None:
+    clean = project_wheel(package, tmp_path / "cache")
+    left = package / "build/lib"
+    left.mkdir(parents=True)
+    (left / "long_gone.py").write_text("")
+    (package / "made_up.egg-info").mkdir()
+    (package / "made_up.egg-info/PKG-INFO").write_text("")
+    assert project_wheel(package, tmp_path / "cache") == clean
+    assert "long_gone.py" not in zipfile.ZipFile(project_wheel(package, tmp_path / "other")).namelist()
 
 
 def test_a_package_that_cannot_be_built_leaves_nothing_that_is_taken_for_its_wheel(

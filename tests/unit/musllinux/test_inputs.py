@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from musllinux import inputs
+from musllinux import inputs, web
 from musllinux.errors import FactoryError
 from musllinux.model import Archive, Supply, resolve
 from musllinux.toollock import Wheel
@@ -174,7 +174,7 @@ def test_an_empty_body_is_a_wrong_checksum(cache: Path, served: Served) -> None:
 def test_a_server_that_falls_silent_is_left_after_the_timeout(
     cache: Path, served: Served, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr(inputs, "TIMEOUT", (1, 0.2))
+    monkeypatch.setattr(web, "TIMEOUT", (1, 0.2))
     served.answers[PATH] = answer
     assert (
         refused(cache, served.url).message

@@ -50,7 +50,7 @@ def test_a_digest_is_either_absent_or_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("format: 1", "format: 2", "lock.yaml:3: format: 2 (a number); allowed: 1"),
+        ("format: 1", "format: 2", "lock.yaml:2: format: 2 (a number); allowed: 1"),
         ("version: 3.9.25", "version: 3.10.25", "upstream.cpython.3.9.version: 3.10.25 under 3.9"),
         ("file: Python-3.9.25", "file: Python-3.9.24", "Python-3.9.24.tar.xz is not of 3.9.25"),
         ("file: Python-3.9.25.tar.xz", "file: ../x", "allowed: a name such as Python-3.14.6.tar.xz"),

@@ -52,8 +52,18 @@ def test_an_unknown_name_is_bad_usage_and_the_known_ones_are_hinted_at(selection
 def test_the_armv7l_image_speaks_three_dialects() -> None:
     arch = image("musllinux_1_2_armv7l").arch
     assert (arch.name, arch.apk, arch.platform) == ("armv7l", "armv7", "linux/arm/v7")
-    assert arch.libc == "libc.musl-armhf.so.1"
+    assert arch.loader == "ld-musl-armhf.so.1"
     assert arch.entry == ("linux32",)
+
+
+def test_libc_is_named_after_apk_s_architecture_and_not_after_the_loader() -> None:
+    sonames = {name: image(f"musllinux_1_2_{name}").arch.libc for name in ("x86_64", "i686", "armv7l", "ppc64le")}
+    assert sonames == {
+        "x86_64": "libc.musl-x86_64.so.1",
+        "i686": "libc.musl-x86.so.1",
+        "armv7l": "libc.musl-armv7.so.1",
+        "ppc64le": "libc.musl-ppc64le.so.1",
+    }
 
 
 def test_what_a_policy_is_without_is_neither_installed_nor_linked() -> None:
@@ -90,6 +100,12 @@ def test_what_the_supply_lacks_is_left_out_and_said() -> None:
     assert "tk" not in made.system_packages  # nothing links against it
     assert made.lacking == ("gfortran", "tk-dev")
     assert image("musllinux_1_2_i686", lacking).lacking == ()
+
+
+def test_native_stages_do_not_miss_what_the_image_s_architecture_lacks() -> None:
+    made = image("musllinux_1_2_armv7l", supply(lacks={("musllinux_1_2", "armv7l"): frozenset({"clang"})}))
+    assert "clang" in made.native_packages
+    assert made.lacking == ()
 
 
 def test_package_lists_are_sorted_and_name_nothing_twice() -> None:

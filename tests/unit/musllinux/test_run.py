@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musllinux import run as runner
-from musllinux.run import CommandError, interruptible, pasteable, run, stop_all
+from musllinux.run import CommandError, interruptible, pasteable, run, stop_all, when_stopped
 
 
 def sh(script: str) -> list[str]:
@@ -148,6 +148,19 @@ def test_stopping_reaches_the_programs_of_worker_threads_and_lets_no_new_ones_st
         with interruptible():
             pass
     assert run(["true"]).code == 0
+
+
+def test_what_waits_for_no_program_is_ended_too_and_only_inside_its_block() -> None:
+    ended: list[str] = []
+    try:
+        with when_stopped(lambda: ended.append("outer")):
+            with when_stopped(lambda: ended.append("over before")):
+                pass
+            stop_all()
+    finally:
+        with interruptible():
+            pass
+    assert ended == ["outer"]
 
 
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1), min_size=1))

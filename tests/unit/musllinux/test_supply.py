@@ -80,6 +80,15 @@ def test_upstream_has_every_base_and_series_of_the_matrix() -> None:
     assert made.publishable
 
 
+def test_an_interpreter_that_is_not_locked_is_said_and_not_left_out(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text('extends: default\ninterpreters: {cp38-cp38: {series: "3.8"}}\n')
+    widened = matrix.load(ROOT / "matrix.yaml", [overlay])
+    with pytest.raises(FactoryError, match="no CPython archive for cp38-cp38") as caught:
+        supply.upstream(widened, lockfile.load(ROOT / "lock.yaml"))
+    assert "musllinux lock" in caught.value.hint
+
+
 def test_build_arguments_follow_the_packages_of_their_stage_alone(tmp_path: Path) -> None:
     def contents(checksum: str) -> Any:
         made = standin(tmp_path)
@@ -89,3 +98,17 @@ def test_build_arguments_follow_the_packages_of_their_stage_alone(tmp_path: Path
 
     before, after = contents("one"), contents("two")
     assert {name for name in before if before[name] != after[name]} == {"SYSTEM_CONTENT"}
+
+
+def test_native_stages_follow_the_building_machine_s_packages_whatever_the_image_is(tmp_path: Path) -> None:
+    def contents(arch: str, **checksums: str) -> Any:
+        made = standin(tmp_path, bases=[{**STATE["bases"][0], "apk_arch": "armv7"}])
+        served = {
+            ("3.20", each): (Package(name="clang", checksum=checksum, depends=(), provides=()),)
+            for each, checksum in checksums.items()
+        }
+        changed = made.__class__(**{**vars(made), "packages": served, "machine": "x86_64"})
+        return resolve(MATRIX, changed, Selection(ids=(f"musllinux_1_2_{arch}",)))[0].contents["NATIVE_CONTENT"]
+
+    assert contents("armv7l", x86_64="one") == contents("armv7l", x86_64="one", armv7="two")
+    assert contents("armv7l", x86_64="one") != contents("armv7l", x86_64="two")

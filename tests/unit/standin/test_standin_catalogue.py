@@ -1,5 +1,6 @@
 """Recipes and targets: what is right is frozen, what is wrong is named with its file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,22 @@ def test_the_closure_is_what_is_asked_for_and_what_that_needs() -> None:
     assert "d" not in catalogue.closure(["c"])
     with pytest.raises(StandinError, match="no recipe named 'x'"):
         catalogue.closure(["x"])
+
+
+def test_what_apk_would_draw_in_goes_by_names_provided_names_and_versions() -> None:
+    def packed(name: str, depends: tuple[str, ...] = (), provides: tuple[str, ...] = ()) -> Recipe:
+        return replace(recipe(name), depends=depends, provides=provides)
+
+    recipes = [
+        packed("gcc", depends=("binutils", "libgcc=14.2.0-r0", "so:libc.musl-x86_64.so.1")),
+        packed("binutils"),
+        packed("libgcc", provides=("so:libgcc_s.so.1=1",)),
+        packed("c-library", provides=("libc-dev=1.2.5-r0",)),
+        replace(recipe("tool", "gcc"), packaged=False),
+    ]
+    catalogue = Catalogue("p", recipes)
+    assert catalogue.drawn_in(["gcc", "libc-dev", "musl"]) == ["binutils", "c-library", "gcc", "libgcc"]
+    assert catalogue.drawn_in(["tool"]) == []
 
 
 def test_unknown_keys_are_the_builders_and_frozen(tmp_path: Path) -> None:

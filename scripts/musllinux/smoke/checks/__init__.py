@@ -2,6 +2,7 @@
 
 from musllinux.smoke.checks import (  # isort: skip - the order is the table's
     identity,
+    emulation,
     contents,
     interpreters,
     toolchain,
@@ -16,6 +17,7 @@ from musllinux.smoke.checks import (  # isort: skip - the order is the table's
 __all__ = [
     "clients",
     "contents",
+    "emulation",
     "floor",
     "identity",
     "interpreters",

@@ -31,7 +31,7 @@ def identity(context: Context, python: Interpreter) -> str:
     same("its version", said["version"], python.version)
     same("its prefix", said["prefix"], python.prefix)
     same("bits and byte order", (said["bits"], said["byteorder"]), (arch.bits, arch.endian))
-    same("bytes of time_t", said["time_t"], 8 if arch.bits == 64 else context.image.policy.time_t_32 // 8)  # noqa: PLR2004
+    same("bytes of time_t", said["time_t"], context.image.time_t // 8)
     same("interpreter and ABI tag", said["abi"], python.tag)
     same("free-threaded", (said["free_threaded"], said["gil"]), (python.free_threaded, not python.free_threaded))
     same("file system encoding", said["encoding"], "utf-8")
@@ -104,6 +104,12 @@ def recursion(context: Context, python: Interpreter) -> str:
     stack = next(line.split() for line in headers.splitlines() if "GNU_STACK" in line)
     same("bytes of a thread's stack (PT_GNU_STACK)", int(stack[5], 16), python.stack)
     return context.python(python.tag, f"{HOME}/probes/recursion.py").last
+
+
+@check(GROUP, "dates beyond 2038, struct, ctypes", each=interpreters)
+def years(context: Context, python: Interpreter) -> str:
+    bits = (str(context.image.arch.bits), str(context.image.time_t))
+    return context.python(python.tag, f"{HOME}/probes/years.py", *bits).last
 
 
 @check(GROUP, "pip and build", each=interpreters)

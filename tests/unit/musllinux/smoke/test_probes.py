@@ -68,6 +68,14 @@ def test_the_recursion_probe_passes_where_the_stack_is_large() -> None:
     assert "levels through C" in probe("recursion.py").stdout
 
 
+def test_the_years_probe_knows_2050_here() -> None:
+    assert probe("years.py", "64", "64").stdout == "pointers of 64 bits, time_t of 64: 2050 is told\n"
+
+
+def test_the_years_probe_fails_where_a_size_is_not_the_promised_one() -> None:
+    assert probe("years.py", "32", "64").returncode
+
+
 def test_the_identity_probe_speaks_json() -> None:
     said = json.loads(probe("identity.py").stdout)
     assert said["version"] == ".".join(map(str, sys.version_info[:3]))

@@ -154,9 +154,3 @@ def test_requirements_say_what_is_wrong() -> None:
     with pytest.raises(Failed, match="the tag is 'a', not 'b'"):
         same("the tag", "a", "b")
     same("the tag", "a", "a")
-
-
-def test_what_the_host_runs_by_itself_is_not_emulated(images: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    native = {one.arch.name for one in images if not runner.emulated(one)}
-    assert native == {"x86_64", "i686"}

@@ -1,4 +1,5 @@
 /* What a C extension takes from libc, in ways that show a wrong ABI: structures, widths, threads. */
+#define _GNU_SOURCE 1 /* timegm; as pyconfig.h has it */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -79,6 +80,21 @@ static PyObject *widths(PyObject *self, PyObject *unused)
 			     (Py_ssize_t)sizeof(off_t), "pointer", (Py_ssize_t)sizeof(void *));
 }
 
+/* Through libc's calendar and back: what a 32-bit time_t, or one that only some of the calls agree on, gets wrong. */
+static PyObject *calendar(PyObject *self, PyObject *argument)
+{
+	(void)self;
+	long long seconds = PyLong_AsLongLong(argument);
+	if (seconds == -1 && PyErr_Occurred())
+		return NULL;
+	time_t moment = (time_t)seconds;
+	struct tm parts;
+	if (!gmtime_r(&moment, &parts))
+		return PyErr_SetFromErrno(PyExc_OSError);
+	int year = parts.tm_year + 1900;
+	return Py_BuildValue("(iL)", year, (long long)timegm(&parts));
+}
+
 static PyObject *variable(PyObject *self, PyObject *argument)
 {
 	(void)self;
@@ -92,6 +108,7 @@ static PyObject *variable(PyObject *self, PyObject *argument)
 static PyMethodDef methods[] = {
 	{"sum_in_threads", sum_in_threads, METH_O, "sum of range(n), n a multiple of 4, in four POSIX threads"},
 	{"status", status, METH_O, "(size, seconds, nanoseconds) of a path, by stat(2)"},
+	{"calendar", calendar, METH_O, "(year, the same seconds again) of seconds since the epoch, by gmtime_r and timegm"},
 	{"now", now, METH_NOARGS, "seconds since the epoch, by clock_gettime(2)"},
 	{"widths", widths, METH_NOARGS, "bytes of time_t, off_t and a pointer"},
 	{"variable", variable, METH_O, "an environment variable, by getenv(3)"},

@@ -1,0 +1,121 @@
+"""Upstream's hosts in miniature, filled with what the stand-in has, and a repository that builds from them.
+
+The stand-in's packages are signed with its own key: the base image gets that key in a layer of its own. Everything else
+is as upstream has it: names of hosts, paths, token authentication, archives, digests.
+"""
+
+import gzip
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.upstream import Upstream
+
+from standin.state import State
+
+IMAGE = "musllinux_1_9_x86_64"  # a policy of the tests' own: no image of anybody else's is replaced
+RELEASE = "3.22"
+OVERLAY = """\
+extends: default
+policies:
+  musllinux_1_1: null
+  musllinux_1_2: null
+  musllinux_1_9: {{alpine: "{release}", floor: "1.2.2", time_t_32: 64, trials: ["{release}"], without: [libatomic]}}
+architectures: {{i686: null, aarch64: null, armv7l: null, ppc64le: null, s390x: null}}
+interpreters:
+  cp39-cp39: null
+  cp310-cp310: null
+  cp311-cp311: null
+  cp312-cp312: null
+  cp313-cp313: null
+  cp314-cp314t: null
+  cp315-cp315: null
+  cp315-cp315t: null
+libraries: {{tk: null}}
+tools:
+  host: [cp314-cp314]
+  isolated: {{abi3audit: null, cmake: null, ninja: null, nox: null, swig: null, pipx: null, uv: null}}
+packages: {{system: {{remove: [libatomic]}}}}
+sources:
+  upstream:
+    mirror: {mirror}
+    python: {python}
+    base: {base}
+"""
+
+
+def filled(state: State, cache: Path) -> Upstream:
+    """What the stand-in of `cache` serves, as upstream would."""
+    site = cache / "standin/site"
+    upstream = Upstream()
+    (base,) = [b for b in state.bases if b.role == "build" and b.apk_arch == "x86_64" and b.policy == "musllinux_1_2"]
+    served = site / f"alpine/v{base.release}"
+    for path in served.rglob("*"):
+        if path.is_file():
+            upstream.files[f"/alpine/v{RELEASE}/{path.relative_to(served)}"] = path
+    for version, facts in state.archives.items():
+        suffix = facts["file"].split(version + ".")[1]
+        path = site / "python" / version / facts["file"]
+        upstream.python(version, path, suffix=suffix)
+    (rootfs,) = (served / "releases/x86_64").glob("*.tar.gz")
+    upstream.image("library/alpine", f"{RELEASE}.6", {"linux/amd64": [rootfs.read_bytes(), _key_layer(state)]})
+    upstream.tags["library/alpine"][RELEASE] = upstream.tags["library/alpine"][f"{RELEASE}.6"]
+    return upstream
+
+
+def _key_layer(state: State) -> bytes:
+    key = Path(state.key)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo(f"etc/apk/keys/{key.name}")
+        member.size, member.mode = key.stat().st_size, 0o644
+        tar.addfile(member, io.BytesIO(key.read_bytes()))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """A copy of this repository with a lock of its own, and the environment its commands run in."""
+
+    root: Path
+    overlay: Path
+    env: Mapping[str, str]
+
+    def run(self, *words: str, timeout: float = 3000) -> subprocess.CompletedProcess[str]:
+        """`musllinux WORDS --matrix=OVERLAY`; both streams in stdout."""
+        argv = [sys.executable, "-m", "musllinux", *words, f"--matrix={self.overlay}"]
+        return subprocess.run(
+            argv,
+            cwd=self.root,
+            env=dict(self.env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+
+def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:
+    """One in `folder`, with an overlay that names these sources (mirror, python, base)."""
+    root = folder / "repository"
+    for name in ("images/files", "templates", "lock", "scripts/muslabi"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("matrix.yaml", "lock.yaml"):
+        shutil.copyfile(ROOT / name, root / name)
+    overlay = folder / "overlay.yaml"
+    overlay.write_text(OVERLAY.format(release=RELEASE, **sources))
+    own = {
+        "MUSLLINUX_ROOT": str(root),
+        "MUSLLINUX_CACHE": str(folder / "cache"),
+        "DOCKER_CONFIG": str(folder / "docker"),
+    }
+    path = os.pathsep.join([str(ROOT / "scripts"), os.environ.get("PYTHONPATH", "")])
+    return Repository(root=root, overlay=overlay, env={**os.environ, "PYTHONPATH": path, **own, **env})

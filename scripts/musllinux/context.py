@@ -90,23 +90,27 @@ def floor_symbols(image: Image) -> str:
     return "".join(f"{name}\n" for name in sorted(names))
 
 
-# The secret is sourced, so it can say what belongs to apk alone: a step's own list of repositories, and the proxies as
-# every apk understands them (other programs, cargo's for one, get them as the user wrote them).
-_OWN_LIST = 'if [ -n "${REPOSITORIES:-}" ]; then eval "APK_REPOSITORIES=\\$$REPOSITORIES"; fi\n'
-
-
 def secrets(image: Image, proxies: Mapping[str, str]) -> str:
-    """The `sources` secret: shell that images/files/build/sources.sh reads, assignments and at most a function."""
+    """The `sources` secret: shell that images/files/build/sources.sh reads.
+
+    It is sourced, so it can say what belongs to some steps or to apk alone: Rust's packages are another release's, and
+    proxies are given to apk as every version understands them, to other programs (cargo) as the user wrote them.
+    """
     mirror = _plain(image.supply.mirror)
+
+    def plain(repositories: Iterable[str]) -> str:
+        return " ".join(url.replace(image.supply.mirror, mirror.url, 1) for url in repositories)
+
     values = {
-        "APK_REPOSITORIES": " ".join(_through(image, mirror.url, image.repositories)),
-        "RUST_REPOSITORIES": " ".join(_through(image, mirror.url, image.rust_repositories)),
+        "APK_REPOSITORIES": plain(image.repositories),
         "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
         "HTTP_AUTH": mirror.auth,
         **proxies,
     }
-    return _assignments(values, "\n") + _OWN_LIST + _proxied_apk(proxies)
+    rust = shlex.quote(plain(image.rust_repositories))
+    steps = f"case ${{REPOSITORIES:-}} in rust) APK_REPOSITORIES={rust} ;; esac\n"
+    return _assignments(values, "\n") + steps + _proxied_apk(proxies)
 
 
 def _assignments(values: Mapping[str, str], end: str) -> str:
@@ -122,11 +126,6 @@ def _proxied_apk(proxies: Mapping[str, str]) -> str:
     # lower-case spellings last: they go first
     plain = {name.lower(): proxy.url for name, proxy in reversed(through.items())}
     return f'apk() {{ {_assignments({**plain, "HTTP_PROXY_AUTH": auth}, " ")}command apk "$@"; }}\n'
-
-
-def _through(image: Image, mirror: str, repositories: Iterable[str]) -> list[str]:
-    """The repositories' URLs with the mirror as apk is told it."""
-    return [url.replace(image.supply.mirror, mirror, 1) for url in repositories]
 
 
 @dataclass(frozen=True, kw_only=True)

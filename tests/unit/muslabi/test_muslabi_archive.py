@@ -213,6 +213,42 @@ def test_files_that_all_need_each_other_are_refused_in_seconds(tmp_path: Path) -
         audit_wheel(wheel(tmp_path, {f"a/{name}": data for name in names}), TERMS)
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(4096)])
+def test_files_whose_symbols_would_take_minutes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    monkeypatch.setattr("muslabi.bundle.MAX_WORK", 1000)
+    data = extension(required=[f"name{number}" for number in range(400)])
+    few, many = ({f"a/{number}.so": data for number in range(count)} for count in (2, 3))
+    assert audit_wheel(wheel(tmp_path, few), TERMS).files
+    if damage:  # after the symbols: nothing can be told of what reading them has cost
+        many = {name: contents.replace(b"PyInit_x\0", b"PyInit_x\1") for name, contents in many.items()}
+    with pytest.raises(WheelError, match="symbols"):
+        audit_wheel(wheel(tmp_path, many), TERMS)
+
+
+def test_symbol_versions_without_names_are_counted_too() -> None:
+    with pytest.raises(ElfError, match="symbol versions"):
+        read(extension(versions={f"l{number}": "" for number in range(4200)}))
+
+
+def test_a_name_of_thousands_of_characters_is_shortened_for_people_alone(tmp_path: Path) -> None:
+    report = audit_wheel(wheel(tmp_path, {EXT: extension(required=["x" * 50_000])}), TERMS)
+    assert max(map(len, report.to_text().splitlines())) < 2100
+    assert "x" * 50_000 in report.to_json()
+
+
+def test_a_dist_info_of_millions_of_lines_is_read_as_far_as_needed(tmp_path: Path) -> None:
+    replace: dict[str, bytes | None] = {
+        "WHEEL": b"Tag: a\n" * 300_000,
+        "METADATA": b"Name: b\n" * 300_000,
+        "RECORD": b"a,\n" * 300_000,
+    }
+    report = audit_wheel(wheel(tmp_path, {EXT: extension()}, replace=replace), TERMS)
+    assert {one.code for one in report.findings} == {"bad-metadata", "bad-record", "retag"}
+    assert all(len(one.message) < 1000 for one in report.findings)
+
+
 @pytest.mark.parametrize(
     ("properties", "words"),
     [

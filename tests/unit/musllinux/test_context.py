@@ -223,14 +223,6 @@ def test_plain_users_and_passwords_stay_in_their_urls() -> None:
     assert "apk()" not in script
 
 
-def test_a_step_may_name_another_list_of_repositories() -> None:
-    script = f"{secrets(IMAGE, {})}RUST_REPOSITORIES='https://rust/main'\n"
-    named = secrets(IMAGE, {}).replace("RUST_REPOSITORIES=''", "RUST_REPOSITORIES='https://rust/main'")
-    assert apk_sees(script, "APK_REPOSITORIES") == [" ".join(IMAGE.repositories)]
-    found = apk_sees(named, "APK_REPOSITORIES", before="REPOSITORIES=RUST_REPOSITORIES")
-    assert found in (["https://rust/main"], [" ".join(IMAGE.rust_repositories)])
-
-
 def test_secrets_are_assignments_that_do_nothing_else(tmp_path: Path) -> None:
     image = from_supply(mirror=f"https://u:$(touch {tmp_path}/x)`touch {tmp_path}/x`;touch {tmp_path}/x@h/alpine")
     subprocess.run(["sh", "-eu"], input=secrets(image, {}).encode(), check=True)

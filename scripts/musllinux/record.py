@@ -50,12 +50,16 @@ def write(work: Path, record: BuildRecord) -> None:
 
 def write_json(place: Path, value: object) -> None:
     """Write whole or not at all: readers see the old file or the new one."""
+    write_bytes(place, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def write_bytes(place: Path, content: bytes) -> None:
+    """As `write_json`, of any content."""
     place.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
     try:
-        with os.fdopen(handle, "w") as out:
-            json.dump(value, out, indent=1)
-            out.write("\n")
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(place)
     except BaseException:

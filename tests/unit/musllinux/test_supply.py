@@ -52,7 +52,7 @@ def test_its_images_are_marked_and_say_what_they_lack(tmp_path: Path) -> None:
     assert not made.publishable
     assert image.labels["io.github.musllinux-factory.standin"] == "1"
     assert image.environment["MUSLLINUX_STANDIN"] == "1"
-    assert image.lacking == ("gfortran", "crypt")
+    assert image.lacking == ("gfortran", "crypt", "rust")
 
 
 @pytest.mark.parametrize(

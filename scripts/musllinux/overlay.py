@@ -4,6 +4,7 @@ Mappings merge; text, numbers and plain lists replace; `null` on a mapping drops
 on a list edits it. Every value keeps the file and line it came from: later mistakes point into the right layer.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,11 @@ def _extends(file: Path, tree: Table, shipped: Path, mistakes: list[Mistake]) ->
     table = Table(place=tree.place, entries={k: v for k, v in tree.entries.items() if k != EXTENDS})
     match entry.value:
         case Scalar(value=str(name)) if name and "\n" not in name:
-            return table, shipped if name == SHIPPED else file.parent / name
+            named = shipped if name == SHIPPED else file.parent / name
+            if os.path.exists(named):  # noqa: PTH110 - Path.exists raises for a name that is too long
+                return table, named
+            mistakes.append(Mistake(entry.value.place, path=(EXTENDS,), what=f"no such file: {display(named)}"))
+            return table, shipped
         case value:
             allowed = "`default`, or the path of another matrix"
             mistakes.append(Mistake(value.place, path=(EXTENDS,), what="not a name", allowed=allowed))

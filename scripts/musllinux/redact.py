@@ -9,6 +9,8 @@ HIDDEN = "***"
 # Up to the last @, not the first: a password may hold an unescaped one, and hiding too much is the safe mistake.
 _USERINFO = re.compile(r"(?<=://)\S*@")
 _USERINFO_OF_VALUE = re.compile(r"(?<=://).*@", re.DOTALL)
+# The same without a scheme, as where a host alone is asked for; a digest (alpine:3.22@sha256:…) is none.
+_USERINFO_OF_HOST = re.compile(r"^[^/@:\s]+:.*@(?=[A-Za-z0-9.-]+(?::\d+)?(?:/|$))", re.DOTALL)
 
 
 def redact(text: str) -> str:
@@ -17,8 +19,8 @@ def redact(text: str) -> str:
 
 
 def redact_value(value: str) -> str:
-    """One value alone, where even a URL with a blank in its password is understood."""
-    return _USERINFO_OF_VALUE.sub(f"{HIDDEN}@", value)
+    """One value alone, where even a URL with a blank in its password is understood, or one without a scheme."""
+    return _USERINFO_OF_HOST.sub(f"{HIDDEN}@", _USERINFO_OF_VALUE.sub(f"{HIDDEN}@", value))
 
 
 def hider(urls: Iterable[str]) -> Callable[[str], str]:

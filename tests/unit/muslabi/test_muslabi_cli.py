@@ -199,7 +199,9 @@ def test_it_installs_alone_and_without_dependencies() -> None:
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["dependencies"] == []
     assert project["project"]["requires-python"] == ">=3.9"
-    globs = project["tool"]["setuptools"]["package-data"]["muslabi"]
+    setuptools = project["tool"]["setuptools"]
+    assert setuptools["packages"] == ["muslabi", "muslabi.data"], "else setuptools warns that data/ would be left out"
+    globs = setuptools["package-data"]["muslabi"]
     packed = {path for glob in globs for path in PACKAGE.glob(glob)}
     assert {path for path in (PACKAGE / "data").iterdir() if path.is_file()} <= packed
 

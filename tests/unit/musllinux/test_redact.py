@@ -2,10 +2,11 @@
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musllinux.redact import hider, redact
+from musllinux.redact import hider, redact, redact_value
 
 
 def test_passwords_are_hidden_as_written_decoded_and_in_basic_authorization() -> None:
@@ -28,3 +29,16 @@ def test_lines_without_secrets_stay_as_they_are() -> None:
 def test_nothing_is_too_strange_to_be_cleaned(line: str, urls: list[str]) -> None:
     hider(urls)(line)
     redact(line)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("me:pa/ss@registry.example.com", "***@registry.example.com"),
+        ("me:p@ss@registry.example.com:5000/path", "***@registry.example.com:5000/path"),
+        ("registry.example.com:5000", "registry.example.com:5000"),
+        (f"docker.io/library/alpine:3.22@sha256:{'a' * 64}", f"docker.io/library/alpine:3.22@sha256:{'a' * 64}"),
+    ],
+)
+def test_a_password_where_a_host_alone_is_asked_for_is_hidden(value: str, shown: str) -> None:
+    assert redact_value(value) == shown

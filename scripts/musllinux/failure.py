@@ -33,7 +33,10 @@ _REMEDIES = (
         r"certificate verify failed|TLS: server certificate not trusted|certificate is not yet valid|has expired",
         "--ca-bundle names a bundle with your own CA; is this machine's clock right?",
     ),
-    (r"[Pp]roxy.*(407|[Aa]uthenticat)", "https_proxy=http://user:password@proxy:port (percent-encoded)"),
+    (
+        r"[Pp]roxy.*(407|[Aa]uthenticat)",
+        "https_proxy takes them before the proxy's host, percent-encoded, with an @ after them",
+    ),
     (  # BuildKit's own records after a crash of the engine
         r"failed to (load|get) (cache|edge|state)|snapshot .* does not exist|layer does not exist|unknown blob",
         "the engine's build cache is damaged: `docker builder prune` makes it forget, images stay",

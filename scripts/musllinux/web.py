@@ -145,5 +145,8 @@ def _distrusted(error: Exception) -> tuple[str, str]:
 
 def _proxy(error: Exception) -> tuple[str, str]:
     if "407" in str(error):
-        return "the proxy wants a user and password", "https_proxy=http://user:password@proxy:port (percent-encoded)"
+        return (
+            "the proxy wants a user and password",
+            "https_proxy takes them before the proxy's host, percent-encoded, with an @ after them",
+        )
     return "the proxy does not let it through", "check http_proxy, https_proxy and no_proxy"

@@ -32,7 +32,7 @@ from tests.integration.upstreams import copied
 IMAGE = "musllinux_1_2_x86_64"
 VICTIMS = ("driver", "driver and docker", "mirror", "registry", "engine")
 LIMIT = 1800  # seconds for one build
-CHECK = "gcc --version >/dev/null && test -x /usr/local/bin/auditwheel && /opt/python/*/bin/python3* && echo whole"
+CHECK = "gcc --version >/dev/null && /opt/python/*/bin/python3* && test -e /opt/tools/tools/spec.json && echo whole"
 
 
 @dataclass(frozen=True, kw_only=True)

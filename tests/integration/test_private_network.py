@@ -202,7 +202,7 @@ def test_a_wrong_proxy_password_is_one_line_with_its_remedy(journey: Journey, tm
     lines = [line for line in done.stdout.splitlines() if not line.startswith("[lock]")]
     assert lines == [
         "musllinux: https://***@www.python.org/ftp/python/: the proxy wants a user and password",
-        "  hint: https_proxy=http://user:password@proxy:port (percent-encoded)",
+        "  hint: https_proxy takes them before the proxy's host, percent-encoded, with an @ after them",
     ]
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from musllinux import engine
 from musllinux.errors import FactoryError
@@ -20,6 +21,10 @@ from musllinux.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
 _deselected: Counter[str] = Counter()
+
+# On a machine that is busy with builds, an example may take long without any fault of its own.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

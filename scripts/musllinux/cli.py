@@ -88,20 +88,25 @@ class _Parser(Parser):
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"(?:invalid choice: '|unrecognized arguments: )([\w-]+)", message)
-        close = get_close_matches(wrong[1], _words(), n=1) if wrong else []
-        meant = f"did you mean {close[0]}? " if close else ""
+        meant = _meant(wrong[1]) if wrong else ""
         raise UsageError(message, hint=f"{meant}`{self.prog} --help` shows what there is")
 
 
-def _words() -> set[str]:
-    """Every verb and every option there is."""
-    words = {verb.name for verb in VERBS}
-    for verb in VERBS:
-        sub = Parser(add_help=False)
-        _common(sub, images=verb.images)
-        verb.options(sub)
-        words |= set(sub._option_string_actions)
-    return words
+def _meant(word: str) -> str:
+    """What to say of a word that was not understood: whose option it is, or what it looks like."""
+    options = {verb.name: _options(verb) for verb in VERBS}
+    takers = [name for name, known in options.items() if word in known]
+    if takers:
+        return f"{word} is an option of {', '.join(takers)}; "
+    close = get_close_matches(word, set(options).union(*options.values()), n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _options(verb: Verb) -> set[str]:
+    sub = Parser(add_help=False)
+    _common(sub, images=verb.images)
+    verb.options(sub)
+    return set(sub._option_string_actions)
 
 
 class _Version(argparse.Action):

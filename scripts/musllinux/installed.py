@@ -26,7 +26,7 @@ def installed_packages(reference: str) -> tuple[str, ...]:
                 continue
             with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
                 member = tar.extractfile(tar.getmembers()[0])
-                text = member.read().decode() if member else ""
+                text = member.read().decode("utf-8", "replace") if member else ""
             return tuple(sorted(parse(text)))
     finally:
         container.remove(force=True)

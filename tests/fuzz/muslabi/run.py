@@ -1,6 +1,6 @@
 """Runs the fuzzer over all targets and says how many inputs there were: `python run.py --runs 1000000`.
 
-Needs atheris (and nothing else) in the interpreter that runs it: `pip install atheris muslabi`.
+Needs atheris and nothing else in the interpreter that runs it: `pip install atheris`.
 """
 
 import argparse

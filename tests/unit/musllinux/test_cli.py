@@ -48,6 +48,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]
         ([], "the following arguments are required: VERB"),
         (["lits"], "did you mean list?"),
         (["list", "--arhc", "x"], "did you mean --arch?"),
+        (["list", "--registry", "x"], "--registry is an option of push; "),
         (["list", "--format", "xml"], "invalid choice: 'xml'"),
         (["list", "--arch", ","], "argument --arch: no name given"),
         (["build", "--jobs", "0"], "invalid number of jobs value: '0'"),

@@ -112,11 +112,16 @@ def _building_machine(matrix: Matrix) -> str:
 
 
 def _rust_releases(matrix: Matrix, packages: Mapping[tuple[str, str], tuple[Package, ...]]) -> dict[str, str]:
-    """By wheel architecture: the release that has all of Rust's packages, whichever policy's it is."""
-    wanted = {*matrix.rust.packages, *matrix.rust.builder}
-    having = [place for place, each in packages.items() if wanted <= {package.name for package in each}]
+    """By wheel architecture: the release that has Rust's packages, whichever policy's it is; the builder's for this
+    machine."""
+    names = {place: {package.name for package in each} for place, each in packages.items()}
+    builder, machine = set(matrix.rust.builder), _building_machine(matrix)
     arches = {section.apk: name for name, section in matrix.architectures.items()}
-    return {arches[apk]: release for release, apk in having if apk in arches}
+    return {
+        arches[apk]: release
+        for (release, apk), there in names.items()
+        if apk in arches and set(matrix.rust.packages) <= there and builder <= names.get((release, machine), set())
+    }
 
 
 def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, str], Base]:

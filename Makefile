@@ -47,9 +47,9 @@ render: ## Write images/*/Dockerfile from matrix.yaml and templates/
 	@scripts/setup python
 	@$(musllinux) render $(addprefix --matrix=,$(MATRIX))
 
-lock: ## Resolve every input's version and checksum into lock.yaml (network)
+lock: ## Resolve every input's version and checksum (network): make lock [CHECK=1] says what is newer
 	@scripts/setup python
-	@$(musllinux) lock $(addprefix --matrix=,$(MATRIX))
+	@$(musllinux) lock $(if $(CHECK),--check) $(addprefix --matrix=,$(MATRIX))
 
 report: ## What was built and tried, from the records in build/
 	@scripts/setup python

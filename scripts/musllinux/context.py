@@ -94,14 +94,22 @@ def secrets(image: Image, proxies: Mapping[str, str]) -> str:
     """The `sources` secret: shell assignments that images/files/build/sources.sh reads."""
     mirror = _plain(image.supply.mirror)
     through = {name: _plain(value) for name, value in proxies.items()}
+
+    def plain(repositories: Iterable[str]) -> str:
+        return " ".join(url.replace(image.supply.mirror, mirror.url, 1) for url in repositories)
+
     values = {
-        "APK_REPOSITORIES": " ".join(url.replace(image.supply.mirror, mirror.url, 1) for url in image.repositories),
+        "APK_REPOSITORIES": plain(image.repositories),
+        "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
         "HTTP_AUTH": mirror.auth,
         "HTTP_PROXY_AUTH": next((p.auth for name, p in sorted(through.items(), key=_https_first) if p.auth), ""),
         **{name: proxy.url for name, proxy in through.items()},
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
+    # Rust's packages are another release's: its steps say so
+    rust = shlex.quote(plain(image.rust_repositories))
+    return "".join([*lines, f"case ${{REPOSITORIES:-}} in rust) APK_REPOSITORIES={rust} ;; esac\n"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,11 +163,19 @@ def _releases(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
             yield _Problem((*path, "trials", 0), what, " or ".join(own) or "a release with that musl")
 
 
+def _rust_release(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
+    if matrix.rust.alpine not in matrix.releases:
+        what = f"no release {matrix.rust.alpine} under `releases`"
+        yield _Problem(("rust", "alpine"), what, ", ".join(matrix.releases))
+
+
 def _duplicates(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
     lists: dict[Steps, Sequence[str]] = {
         ("packages", "system"): matrix.packages.system,
         ("packages", "sysroot"): matrix.packages.sysroot,
         ("packages", "native"): matrix.packages.native,
+        ("rust", "packages"): matrix.rust.packages,
+        ("rust", "builder"): matrix.rust.builder,
         ("tools", "host"): matrix.tools.host,
         ("tools", "interpreter"): matrix.tools.interpreter,
     }
@@ -188,6 +196,7 @@ _CHECKS: tuple[_Check, ...] = (
     _architectures,
     _interpreters,
     _releases,
+    _rust_release,
     _duplicates,
 )
 

@@ -58,6 +58,9 @@ class Supply:
     bases: Mapping[tuple[str, str], Base]  # by (Alpine release that a policy asks for, wheel architecture)
     lacks: Mapping[tuple[str, str], frozenset[str]]  # by (policy, wheel architecture): apk packages it does not have
     without: frozenset[str] = frozenset()  # libraries (names in the matrix) that it cannot give
+    rust: str = ""  # what Rust's target is called there: {triple} or {rust} of the architecture
+    rust_releases: Mapping[str, str] = field(default_factory=dict)  # by wheel architecture: who has it
+    crates: str = ""  # a sparse index of crates, where Rust's sources do not bring those that std needs
     apk_key: str = ""  # path of a public key that signs its packages, besides Alpine's own
     network: str = ""  # the build's network mode where it needs one
     # what the mirror serves, by (release, apk architecture), where that is known: it decides what is built again
@@ -148,6 +151,19 @@ class Library:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rust:
+    """The image's Rust, out of one Alpine release's packages; std is compiled from its sources."""
+
+    release: str  # whose repositories have the packages
+    prefix: str  # /opt/rust
+    target: str  # what cargo compiles for unless told otherwise
+    packages: tuple[str, ...]
+    builder: tuple[str, ...]  # packages of the native stage that compiles std
+    cfg: tuple[str, ...]  # what the libc crate is told about time_t: --cfg
+    env: tuple[str, ...]  # … and variables that are 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tool:
     name: str
     lock: str  # lock/pylock.<lock>.toml
@@ -168,6 +184,7 @@ class Image:
     system_packages: tuple[str, ...]
     sysroot_packages: tuple[str, ...]
     native_packages: tuple[str, ...]
+    rust: Rust | None  # None where the supply has none
     lacking: tuple[str, ...]  # packages the matrix asks for and this supply does not have
     tools: tuple[Tool, ...]
     interpreter_tools: tuple[str, ...]
@@ -185,7 +202,7 @@ class Image:
     @property
     def time_t(self) -> int:
         """Bits of time_t in C."""
-        return self.arch.bits if self.arch.bits > self.policy.time_t_32 else self.policy.time_t_32
+        return max(self.arch.bits, self.policy.time_t_32)
 
     @property
     def tag(self) -> str:
@@ -245,16 +262,36 @@ class Image:
         served = self.supply.packages
         own = served.get((self.base.release, self.arch.apk), ())
         builders = served.get((self.base.release, self.supply.machine), ())
-        return {
+        values = {
             "NATIVE_CONTENT": content(builders, self.native_packages),
             "SYSROOT_CONTENT": content(own, self.sysroot_packages),
             "SYSTEM_CONTENT": content(own, self.system_packages),
+        }
+        return {**values, **self._rust_contents} if self.rust else values
+
+    @property
+    def _rust_contents(self) -> Mapping[str, str]:
+        assert self.rust is not None  # noqa: S101 - asked for by `contents` only then
+        served = self.supply.packages
+        builders = served.get((self.rust.release, self.supply.machine), ())
+        own = served.get((self.rust.release, self.arch.apk), ())
+        return {
+            "RUST_BUILDER_CONTENT": content(builders, self.rust.builder),
+            "RUST_CONTENT": content(own, self.rust.packages),
         }
 
     @property
     def repositories(self) -> tuple[str, ...]:
         """URLs for apk, of the base's own release."""
-        return tuple(f"{self.supply.mirror}/v{self.base.release}/{part}" for part in ("main", "community"))
+        return self._repositories(self.base.release)
+
+    @property
+    def rust_repositories(self) -> tuple[str, ...]:
+        """URLs for apk, of the release that Rust comes from; none for an image without it."""
+        return self._repositories(self.rust.release) if self.rust else ()
+
+    def _repositories(self, release: str) -> tuple[str, ...]:
+        return tuple(f"{self.supply.mirror}/v{release}/{part}" for part in ("main", "community"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +355,7 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     system = sorted({*matrix.packages.system, *runtime})
     sysroot = sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})
     interpreters = _interpreters(matrix, supply, libraries, selection)
+    rust = _rust(matrix, supply, section, arch)
     wanted = {*system, *(lib.build for lib in matrix.libraries.values())}
     return Image(
         policy=_policy(policy, section),
@@ -329,7 +367,8 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
         system_packages=tuple(p for p in system if p not in unavailable),
         sysroot_packages=tuple(sysroot),
         native_packages=tuple(p for p in sorted(matrix.packages.native) if p not in section.without),
-        lacking=(*sorted(wanted & lacks), *sorted(supply.without)),
+        rust=rust,
+        lacking=(*sorted(wanted & lacks), *sorted(supply.without), *(() if rust else ("rust",))),
         tools=_tools(matrix, policy, arch),
         interpreter_tools=tuple(matrix.tools.interpreter),
         tool_host=_tool_host(matrix, interpreters),
@@ -375,6 +414,23 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         qemu=section.qemu,
         qemu_since=section.qemu_since,
         relative=section.relative,
+    )
+
+
+def _rust(matrix: Matrix, supply: Supply, policy: PolicySection, arch: str) -> Rust | None:
+    section, architecture = matrix.rust, matrix.architectures[arch]
+    release = supply.rust_releases.get(arch)
+    if release is None:
+        return None
+    time64 = architecture.bits < policy.time_t_32  # musl 1.2 changed the ABI of 32-bit architectures only
+    return Rust(
+        release=release,
+        prefix=section.prefix,
+        target=supply.rust.format(triple=architecture.triple, rust=architecture.rust),
+        packages=tuple(section.packages),
+        builder=tuple(section.builder),
+        cfg=tuple(section.time64.cfg) if time64 else (),
+        env=(section.time64.env,) if time64 else (),
     )
 
 

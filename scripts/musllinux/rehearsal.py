@@ -65,6 +65,7 @@ def packages(matrix: Matrix) -> tuple[str, ...]:
     """Every apk package that images of this matrix can ask for."""
     libraries = matrix.libraries.values()
     listed = [*matrix.packages.system, *matrix.packages.sysroot, *matrix.packages.native]
+    listed += [*matrix.rust.packages, *matrix.rust.builder]
     return tuple(sorted({*listed, *(lib.build for lib in libraries), *(lib.run for lib in libraries if lib.run)}))
 
 

@@ -59,6 +59,10 @@ BaseReference = Annotated[
 Requirement = Annotated[
     str, form(r"[A-Za-z0-9][A-Za-z0-9._-]*(\s*[<>=!~]=?\s*[0-9][A-Za-z0-9.*+!]*,?)*", "a requirement such as cmake<4.1")
 ]
+RunnerName = Annotated[str, form(r"[a-z0-9][a-z0-9.-]*", "a label of a CI runner such as ubuntu-24.04-arm")]
+Prefix = Annotated[str, form(r"(/[a-z][a-z0-9_-]*)+", "an absolute path such as /opt/rust")]
+Variable = Annotated[str, form(r"[A-Z][A-Z0-9_]*", "a variable's name such as RUST_LIBC_TIME64")]
+RustTarget = Annotated[str, form(r"\{(triple|rust)\}", '"{triple}" or "{rust}", which an architecture has')]
 Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 
@@ -99,6 +103,7 @@ class ArchitectureSection(Section):
     qemu: Name
     qemu_since: Release | None = None
     relative: Annotated[int, Field(gt=0)]
+    runner: RunnerName = "ubuntu-24.04"
 
 
 class InterpreterSection(Section):
@@ -136,6 +141,19 @@ class PackagesSection(Section):
     native: list[Package]
 
 
+class Time64Section(Section):
+    cfg: list[Name]
+    env: Variable
+
+
+class RustSection(Section):
+    alpine: Release
+    prefix: Prefix
+    packages: list[Package] = Field(min_length=1)
+    builder: list[Package] = Field(min_length=1)
+    time64: Time64Section
+
+
 class ToolSection(Section):
     commands: list[Name]
     without: list[Name] = []
@@ -154,10 +172,13 @@ class UpstreamSection(Section):
     mirror: Url
     python: Url
     base: BaseReference
+    rust: RustTarget
+    crates: Url
     publishable: bool
 
 
 class StandinSection(Section):
+    rust: RustTarget
     publishable: bool
     without: dict[Name, str] = Field(default_factory=dict)
 
@@ -179,5 +200,6 @@ class Matrix(Section):
     python: PythonSection
     libraries: dict[Name, LibrarySection]
     packages: PackagesSection
+    rust: RustSection
     tools: ToolsSection
     sources: SourcesSection

@@ -51,6 +51,9 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
         archives=archives,
         bases=bases,
         lacks={},
+        rust=section.rust,
+        rust_releases=dict.fromkeys(matrix.architectures, matrix.rust.alpine),
+        crates=section.crates,
     )
 
 
@@ -66,8 +69,17 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         raise FactoryError("the stand-in is not up", hint=hint) from error
     except ValueError as error:
         raise FactoryError(f"{state_file}: not readable: {error}", hint=hint) from error
-    if state.get("format") != 1:
-        raise FactoryError(f"{state_file}: format {state.get('format')!r}, this version reads 1", hint=hint)
+    said = state.get("format") if isinstance(state, dict) else None
+    if said != 1:
+        raise FactoryError(f"{state_file}: format {said!r}, this version reads 1", hint=hint)
+    try:
+        return _from_state(matrix, state)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FactoryError(f"{state_file}: damaged: {type(error).__name__} {error}", hint=hint) from error
+
+
+def _from_state(matrix: Matrix, state: Mapping[str, Any]) -> Supply:
+    packages = _packages(state)
     return Supply(
         name="standin",
         publishable=matrix.sources.standin.publishable,
@@ -86,8 +98,10 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         without=frozenset(matrix.sources.standin.without),
         apk_key=state["key"],
         network="host",  # it serves on loopback
-        packages=_packages(state),
+        packages=packages,
         machine=_building_machine(matrix),
+        rust=matrix.sources.standin.rust,
+        rust_releases=_rust_releases(matrix, packages),
     )
 
 
@@ -95,6 +109,14 @@ def _building_machine(matrix: Matrix) -> str:
     """This machine as apk calls it: what serves on loopback also builds. Kernels name 64-bit machines as wheels do."""
     section = matrix.architectures.get(platform.machine())
     return section.apk if section else ""
+
+
+def _rust_releases(matrix: Matrix, packages: Mapping[tuple[str, str], tuple[Package, ...]]) -> dict[str, str]:
+    """By wheel architecture: the release that has all of Rust's packages, whichever policy's it is."""
+    wanted = {*matrix.rust.packages, *matrix.rust.builder}
+    having = [place for place, each in packages.items() if wanted <= {package.name for package in each}]
+    arches = {section.apk: name for name, section in matrix.architectures.items()}
+    return {arches[apk]: release for release, apk in having if apk in arches}
 
 
 def _standin_bases(matrix: Matrix, state: Mapping[str, Any]) -> dict[tuple[str, str], Base]:

@@ -14,12 +14,13 @@ from standin.errors import StandinError
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """apk's and Debian's names for this machine, and the file name of glibc's loader on it."""
+    """apk's, Debian's and Rust's names for this machine, and the file name of glibc's loader on it."""
 
     apk_arch: str
     debian_arch: str
     debian_triple: str
     glibc_loader: str
+    rust: str
 
 
 _HOSTS: Mapping[str, Host] = MappingProxyType(
@@ -29,6 +30,7 @@ _HOSTS: Mapping[str, Host] = MappingProxyType(
             debian_arch="amd64",
             debian_triple="x86_64-linux-gnu",
             glibc_loader="ld-linux-x86-64.so.2",
+            rust="x86_64-unknown-linux-gnu",
         ),
     }
 )

@@ -24,6 +24,7 @@ def names_for(target: Target) -> Mapping[str, str]:
         "host_arch": host.debian_arch,
         "host_triple": host.debian_triple,
         "host_loader": host.glibc_loader,
+        "rust_host": host.rust,
     }
 
 

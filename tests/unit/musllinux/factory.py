@@ -37,4 +37,7 @@ def everything(matrix: Matrix) -> Supply:
             for arch in matrix.architectures
         },
         lacks={},
+        rust=section.rust,
+        rust_releases=dict.fromkeys(matrix.architectures, matrix.rust.alpine),
+        crates=section.crates,
     )

@@ -172,3 +172,30 @@ def test_only_images_of_a_rehearsal_carry_its_mark() -> None:
 
 def test_versions_compare_by_number() -> None:
     assert ordinal("3.9") < ordinal("3.10")
+
+
+def test_rust_is_one_release_s_for_every_image() -> None:
+    made = [each.rust for each in resolve(MATRIX, supply())]
+    assert {rust.release for rust in made if rust} == {MATRIX.rust.alpine}
+    assert None not in made
+
+
+def test_rust_s_time_t_is_the_policy_s_and_said_to_the_libc_crate_only_where_that_matters() -> None:
+    told = {each.id for each in resolve(MATRIX, supply()) if each.rust and each.rust.cfg and each.rust.env}
+    assert told == {"musllinux_1_2_i686", "musllinux_1_2_armv7l"}
+    assert image("musllinux_1_1_i686").time_t == 32
+    assert image("musllinux_1_1_x86_64").time_t == image("musllinux_1_2_i686").time_t == 64
+
+
+def test_rust_s_target_is_called_as_the_supply_calls_it() -> None:
+    upstream, generic = image("musllinux_1_2_i686"), image("musllinux_1_2_i686", supply(rust="{rust}"))
+    assert upstream.rust
+    assert generic.rust
+    assert (upstream.rust.target, generic.rust.target) == ("i586-alpine-linux-musl", "i686-unknown-linux-musl")
+
+
+def test_an_image_is_made_without_rust_where_the_supply_has_none() -> None:
+    made = image("musllinux_1_2_s390x", supply(rust_releases={"x86_64": "3.24"}))
+    assert made.rust is None
+    assert made.lacking == ("rust",)
+    assert made.rust_repositories == ()

@@ -37,6 +37,10 @@ def missing(matrix: Matrix) -> Iterator[str]:
         for package in sorted(asked(image)):
             if repository(package, image.base.release, image.arch.apk) not in used:
                 yield f"{image.id}: {package}"
+        if image.rust:
+            for package in sorted({*image.rust.packages, *image.rust.builder}):
+                if repository(package, image.rust.release, image.arch.apk) not in used:
+                    yield f"{image.id}: {package} of Alpine {image.rust.release}"
 
 
 def test_there_are_twelve_images() -> None:

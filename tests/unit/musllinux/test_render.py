@@ -75,7 +75,7 @@ def test_no_mirror_and_no_secret_is_written_into_a_dockerfile(image: Image) -> N
     assert urls == {image.source}
     assert image.supply.mirror.partition("://")[2] not in TEXTS[image.id]
     args = [line.split()[1] for line in instructions(TEXTS[image.id]) if line.startswith("ARG ")]
-    assert set(args) == {"NATIVE_CONTENT", "SYSROOT_CONTENT", "SYSTEM_CONTENT"}
+    assert set(args) == set(image.contents)
 
 
 @pytest.mark.parametrize("image", NAMED)
@@ -84,10 +84,11 @@ def test_packages_stand_sorted_each_once(image: Image) -> None:
         ("apk-native.sh", image.native_packages),
         (f"apk-foreign.sh /sysroot {image.arch.apk}", image.sysroot_packages),
         (f"apk-foreign.sh /rootfs {image.arch.apk}", image.system_packages),
+        (f"apk-foreign.sh /target {image.arch.apk}", image.rust.packages if image.rust else ()),
     ):
         found = packages(TEXTS[image.id], script)
         assert found == sorted(set(found)) == list(expected)
-        assert "bash" in found or "gcc" in found
+        assert {"bash", "gcc", "cargo"} & set(found)
 
 
 @pytest.mark.parametrize("image", NAMED)

@@ -152,4 +152,5 @@ def test_the_packages_wanted_are_those_the_matrix_asks_for() -> None:
     asked = {name for names in matrix["packages"].values() for name in names}
     for library in matrix["libraries"].values():
         asked |= {name for name in (library["build"], library["run"]) if name}
+    asked |= {*matrix["rust"]["packages"], *matrix["rust"]["builder"]}
     assert set(load_data("wanted.yaml")["packages"]) == asked

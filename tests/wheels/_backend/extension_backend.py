@@ -1,7 +1,8 @@
-"""A PEP 517 backend small enough to travel inside a project: one extension module, no dependency, no network.
+"""A PEP 517 backend small enough to travel inside a project: extension modules, no dependency, no network.
 
 Describes itself in extension.json beside pyproject.toml: name, version, package, module, sources, language (c or c++),
-flags. The compiler and its options are the interpreter's own (sysconfig), as setuptools would take them. CPython 3.9+.
+flags. The compiler and its options are the interpreter's own (sysconfig), as setuptools would take them. With `crate`,
+a folder with a Cargo.toml, cargo's cdylib becomes a second module of the package. CPython 3.9+.
 """
 
 import base64
@@ -36,9 +37,10 @@ def build_wheel(
     stem = f"{project['package']}-{project['version']}"
     name = f"{stem}-{_tag()}.whl"
     with tempfile.TemporaryDirectory() as folder:
-        binary = _compile(project, Path(folder))
-        files = {f"{project['package']}/{p.name}": p.read_bytes() for p in _modules(project)}
-        files[f"{project['package']}/{binary.name}"] = binary.read_bytes()
+        binaries = [_compile(project, Path(folder))]
+        if "crate" in project:
+            binaries.append(_cargo(project["crate"], Path(folder)))
+        files = {f"{project['package']}/{p.name}": p.read_bytes() for p in [*_modules(project), *binaries]}
     metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     files[f"{stem}.dist-info/METADATA"] = metadata.encode()
     wheel = f"Wheel-Version: 1.0\nGenerator: extension_backend\nRoot-Is-Purelib: false\nTag: {_tag()}\n"
@@ -83,6 +85,18 @@ def _compile(project: "dict[str, object]", folder: Path) -> Path:
         linker = [*_words("CXX"), *linker[len(_words("CC")) :]]
     _run([*linker, *objects, "-o", str(target), *(["-pthread"])])
     return target
+
+
+def _cargo(crate: str, folder: Path) -> Path:
+    """The crate's cdylib, named as an extension module of this interpreter."""
+    threaded = ["--cfg=free_threaded"] if sysconfig.get_config_var("Py_GIL_DISABLED") else []
+    command = ["cargo", "rustc", "--release", "--offline", f"--manifest-path={crate}/Cargo.toml"]
+    command += [f"--target-dir={folder / 'target'}", "--message-format=json-render-diagnostics", "--", *threaded]
+    print("+", " ".join(map(shlex.quote, command)), flush=True)
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    artifacts = [json.loads(line) for line in said.splitlines() if '"compiler-artifact"' in line]
+    made = next(Path(each["filenames"][0]) for each in artifacts if "cdylib" in each["target"]["kind"])
+    return made.rename(folder / f"{made.stem.removeprefix('lib')}{sysconfig.get_config_var('EXT_SUFFIX')}")
 
 
 def _run(command: "list[str]") -> None:

@@ -4,6 +4,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from musllinux.smoke.containers import Container
 from musllinux.smoke.context import Context
 from musllinux.smoke.registry import LeftOut, check, same
 
@@ -21,20 +22,25 @@ def add(context: Context) -> str:
     if package in context.image.lacking:
         raise LeftOut(f"source {context.image.supply.name!r} lacks {package}")
     _reachable(context)
-    supply = context.image.supply
-    with context.fresh(network=supply.network) as container:
-        options = ["--no-cache", "--quiet"]
-        if supply.apk_key:  # the stand-in's: into this throwaway container only
-            key = Path(supply.apk_key)
-            container.put({f"etc/apk/keys/{key.name}": key}, "/")
-            options += ["--repositories-file", "/dev/null"]
-            options += [word for url in context.image.repositories for word in ("--repository", url)]
-        container.run("apk", "add", *options, package, log=context.log)
+    with context.fresh(network=context.image.supply.network) as container:
+        install(context, container, package)
         argv = ["gcc", "-x", "c", "-", "-o", "/root/program", "-lbz2"]
         container.run(*argv, stdin=PROGRAM.encode(), log=context.log)
         version = container.run("/root/program", log=context.log).out.strip()
         same("files owned", container.run("apk", "info", "-e", package, log=context.log).out.strip(), package)
     return f"{package}, program says {version}"
+
+
+def install(context: Context, container: Container, *packages: str) -> None:
+    """`apk add` in a throwaway container, from this run's source: the stand-in's key and address are in no image."""
+    supply = context.image.supply
+    options = ["--no-cache", "--quiet"]
+    if supply.apk_key:
+        key = Path(supply.apk_key)
+        container.put({f"etc/apk/keys/{key.name}": key}, "/")
+        options += ["--repositories-file", "/dev/null"]
+        options += [word for url in context.image.repositories for word in ("--repository", url)]
+    container.run("apk", "add", *options, *packages, log=context.log)
 
 
 def _reachable(context: Context) -> None:

@@ -5,15 +5,19 @@ from pathlib import Path
 
 from musllinux.model import Image, Interpreter
 from musllinux.smoke import trial
-from musllinux.smoke.checks import floor
+from musllinux.smoke.checks import floor, rust
 from musllinux.smoke.checks import wheels as made
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import Context
 from musllinux.smoke.registry import LeftOut, check
 
 GROUP = "trials"
-BEFORE = [floor.GROUP, made.GROUP]
-SAMPLES = ("c", "cxx")
+BEFORE = [floor.GROUP, made.GROUP, rust.GROUP]
+
+
+def samples(image: Image) -> list[str]:
+    """The kinds of wheels that are tried, as their names say them."""
+    return ["c", "cxx", *(["rust"] if image.rust else [])]
 
 
 @check(GROUP, "the fallback runs on the floor's own system", after=BEFORE)
@@ -35,7 +39,7 @@ def _trials(image: Image) -> list[tuple[str, tuple[str, Interpreter]]]:
     ]
 
 
-@check(GROUP, "both wheels install and run", each=_trials, after=BEFORE, weight=5)
+@check(GROUP, "the wheels install and run", each=_trials, after=BEFORE, weight=5)
 def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
     """pip does it with one interpreter: what it accepts follows from the tags, which all are asked for in the image."""
     system, python = subject
@@ -48,7 +52,8 @@ def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
         else:
             trial.unpack(place, wheels, folder)
         said = [
-            trial.run_python(context, place, python, "-m", f"smoke_{kind}", PYTHONPATH=f"/{folder}") for kind in SAMPLES
+            trial.run_python(context, place, python, "-m", f"smoke_{kind}", PYTHONPATH=f"/{folder}")
+            for kind in samples(context.image)
         ]
     musl = place.run("sh", "-c", "/lib/ld-musl-*.so.1 2>&1 | grep Version", log=context.log, check=False).last
     return f"musl {musl.rpartition(' ')[2]}: {said[1].removeprefix('smoke_cxx ok on ')}"
@@ -56,7 +61,7 @@ def trials(context: Context, subject: tuple[str, Interpreter]) -> str:
 
 def _wheels(context: Context, python: Interpreter) -> list[Path]:
     """The interpreter's repaired wheels. Raises LeftOut where they were not made."""
-    names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in SAMPLES]
+    names = [f"smoke_{kind}-1.0-{python.tag}-{context.image.plat}.whl" for kind in samples(context.image)]
     absent = [name for name in names if not (context.work / name).exists()]
     if absent:
         raise LeftOut(f"{', '.join(absent)}: not made, see group {made.GROUP!r}")

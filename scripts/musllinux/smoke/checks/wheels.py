@@ -12,16 +12,17 @@ from musllinux.smoke.registry import check, interpreters, require, same
 GROUP = "wheels"
 
 
-def _stem(tag: str, sample: str) -> str:
+def stem(tag: str, sample: str) -> str:
+    """Where a sample is made with an interpreter, in the shared container."""
     return f"{HOME}/made/{tag}/{sample}"
 
 
-def _make(context: Context, python: Interpreter, sample: str, options: str = "") -> Path:
+def make(context: Context, python: Interpreter, sample: str, options: str = "") -> Path:
     """Build and repair a sample project with an interpreter; the wheel, on this machine.
 
     Also checks its tag, the audit's verdict, and that it runs in the image itself.
     """
-    folder = _stem(python.tag, sample)
+    folder = stem(python.tag, sample)
     script = (
         'rm -rf "$1"; mkdir -p "$1"; cp -r "/smoke/wheels/$2" "$1/project"; cd "$1"; '
         f'export PATH="/opt/python/{python.tag}/bin:$PATH" PIP_NO_INDEX=1 PYTHONDONTWRITEBYTECODE=1; '
@@ -36,9 +37,9 @@ def _make(context: Context, python: Interpreter, sample: str, options: str = "")
     return path
 
 
-def _audited(context: Context, python: Interpreter, wheel: Path, sample: str) -> str:
+def audited(context: Context, python: Interpreter, wheel: Path, sample: str) -> str:
     """What `muslabi` in the image says: no objection, and no musl newer than the policy's floor."""
-    path = f"{_stem(python.tag, sample)}/repaired/{wheel.name}"
+    path = f"{stem(python.tag, sample)}/repaired/{wheel.name}"
     said = context.run("muslabi", "--json", path, check=False)
     require(said.code == 0, f"muslabi objects:\n{context.run('muslabi', path, check=False).out}{said.err}")
     report = json.loads(said.out)["reports"][0]
@@ -50,16 +51,17 @@ def _audited(context: Context, python: Interpreter, wheel: Path, sample: str) ->
     return str(report["needs_musl"])
 
 
-def _tried(context: Context, tag: str, wheel: Path) -> str:
+def tried(context: Context, tag: str, sample: str, wheel: Path) -> str:
     """Install and run it in the image, outside of the project's folder."""
     script = (
         'cd "$1"; "$2" -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore '
-        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m smoke_c'
+        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m "$4"'
     )
-    return context.bash(script, _stem(tag, "c_ext"), f"/opt/python/{tag}/bin/python", wheel.name).last
+    module = f"smoke_{sample.removesuffix('_ext')}"
+    return context.bash(script, stem(tag, sample), f"/opt/python/{tag}/bin/python", wheel.name, module).last
 
 
-def _grafted(wheel: Path) -> list[str]:
+def grafted(wheel: Path) -> list[str]:
     """The libraries that auditwheel put into the wheel, by the name before its hash."""
     with zipfile.ZipFile(wheel) as archive:
         files = [name.rpartition("/")[2] for name in archive.namelist() if ".libs/" in name]
@@ -68,17 +70,17 @@ def _grafted(wheel: Path) -> list[str]:
 
 @check(GROUP, "C: built in isolation, repaired, tagged, audited, run", each=interpreters, weight=8)
 def c(context: Context, python: Interpreter) -> str:
-    wheel = _make(context, python, "c_ext")
-    same("libraries put into it", _grafted(wheel), [])
-    musl = _audited(context, python, wheel, "c_ext")
-    return f"from musl {musl} on: {_tried(context, python.tag, wheel)}"
+    wheel = make(context, python, "c_ext")
+    same("libraries put into it", grafted(wheel), [])
+    musl = audited(context, python, wheel, "c_ext")
+    return f"from musl {musl} on: {tried(context, python.tag, 'c_ext', wheel)}"
 
 
 @check(GROUP, "C++: likewise, with libstdc++ put into it", each=interpreters, weight=9)
 def cxx(context: Context, python: Interpreter) -> str:
-    wheel = _make(context, python, "cxx_ext", "--no-isolation")
-    same("libraries put into it", _grafted(wheel), ["libgcc_s", "libstdc++"])
-    musl = _audited(context, python, wheel, "cxx_ext")
-    site = f"{_stem(python.tag, 'cxx_ext')}/site"
+    wheel = make(context, python, "cxx_ext", "--no-isolation")
+    same("libraries put into it", grafted(wheel), ["libgcc_s", "libstdc++"])
+    musl = audited(context, python, wheel, "cxx_ext")
+    site = f"{stem(python.tag, 'cxx_ext')}/site"
     trial.unpack(context.main, [wheel], site.lstrip("/"))  # pip has installed the C one
     return f"from musl {musl} on: {context.python(python.tag, '-m', 'smoke_cxx', env={'PYTHONPATH': site}).last}"

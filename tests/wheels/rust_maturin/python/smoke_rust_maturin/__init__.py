@@ -1,0 +1,1 @@
+"""An extension with pyo3, built by maturin."""

@@ -1,0 +1,1 @@
+"""The crate of rust_ext, built by setuptools-rust."""

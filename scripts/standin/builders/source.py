@@ -82,7 +82,7 @@ def _environment(
         "AR": f"{target.triple}-ar",
         "RANLIB": f"{target.triple}-ranlib",
         "NM": f"{target.triple}-nm",
-        "LD": "ld.lld",  # libtool asks it whether there are shared libraries; this machine's own may not know the target
+        "LD": "ld.lld",  # for libtool: this machine's own linker may not know the target
         "STRIP": f"{target.triple}-strip",
         "HOST_CC": "host-cc",
         "CFLAGS": "-O2 -pipe",

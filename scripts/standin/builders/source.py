@@ -8,7 +8,7 @@ Options:
     build       shell text, run with `sh -eu` in the unpacked source; what it installs below $DESTDIR is the tree
 
 The shell text finds `cc`, `ar` and the like on PATH for the target, `host-cc` for programs that run while
-building, and in its environment CC, AR, RANLIB, NM, STRIP, CFLAGS, CPPFLAGS, LDFLAGS, HOST_CC, TRIPLE, JOBS,
+building, and in its environment CC, AR, RANLIB, NM, LD, STRIP, CFLAGS, CPPFLAGS, LDFLAGS, HOST_CC, TRIPLE, JOBS,
 DESTDIR and `configure`, the words that an autoconf configure wants. Every `make` is told DESTDIR on its command
 line: a Makefile that sets it would otherwise install into this machine. Also needs: gnu-tools, host-sysroot,
 standin-glibc, sysroot, tool-zig. Of the machine itself it takes sh, make, awk, sed and the usual small programs.
@@ -82,6 +82,7 @@ def _environment(
         "AR": f"{target.triple}-ar",
         "RANLIB": f"{target.triple}-ranlib",
         "NM": f"{target.triple}-nm",
+        "LD": "ld.lld",  # for libtool: this machine's own linker may not know the target
         "STRIP": f"{target.triple}-strip",
         "HOST_CC": "host-cc",
         "CFLAGS": "-O2 -pipe",

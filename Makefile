@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := first
 .PHONY: first help images list render lock smoke push report lint test test-all bench standin emulators doctor clean setup lock-deps
 
-export ARCH POLICY
+export ARCH POLICY MUSLLINUX_TESTS_IMAGES
 
 # ARCH="aarch64 s390x" POLICY=musllinux_1_2 INTERPRETERS="cp39-cp39 cp314-cp314" MATRIX="mine.yaml" SOURCES=standin JOBS=2
 selection = $(addprefix --policy=,$(POLICY)) $(addprefix --arch=,$(ARCH))
@@ -47,9 +47,9 @@ render: ## Write images/*/Dockerfile from matrix.yaml and templates/
 	@scripts/setup python
 	@$(musllinux) render $(addprefix --matrix=,$(MATRIX))
 
-lock: ## Resolve every input's version and checksum into lock.yaml (network)
+lock: ## Resolve every input's version and checksum (network): make lock [CHECK=1] says what is newer
 	@scripts/setup python
-	@$(musllinux) lock $(addprefix --matrix=,$(MATRIX))
+	@$(musllinux) lock $(if $(CHECK),--check) $(addprefix --matrix=,$(MATRIX))
 
 report: ## What was built and tried, from the records in build/
 	@scripts/setup python
@@ -72,8 +72,8 @@ test: ## Unit tests, then the integration tests this machine can run (minutes); 
 	@scripts/setup --optional engine compose
 	@.venv/bin/python -m pytest -q -m '$(if $(SLOW),,not slow)' $(PYTEST) tests/unit tests/integration
 
-test-all: ## make test SLOW=1: whole images are built and tried as well (half an hour)
-	@$(MAKE) --no-print-directory test SLOW=1
+test-all: ## Everything: whole images of every architecture are built and tried, too (hours; a rerun goes on)
+	@$(MAKE) --no-print-directory test SLOW=1 MUSLLINUX_TESTS_IMAGES=all
 
 bench: ## Measure what docs/figures.md tells: make bench ARCH="x86_64 aarch64"
 	@scripts/setup python engine emulators

@@ -18,6 +18,8 @@ from muslabi.findings import Finding, find
 _DATA = re.compile(r"[^/]+\.data/(?P<scheme>[a-z]+)/(?P<rest>.+)")
 # Where a wheel's data schemes lie, seen from site-packages (lib/pythonX.Y/site-packages).
 MAX_MEMBERS = 3000  # ELF files; the largest wheel of the survey has some 300
+_SMALLEST_SYMBOL = 16  # bytes: a damaged file may have cost as much as one full of them
+MAX_WORK = 3_000_000  # symbols of all of them (elf.Elf.work); the largest wheel of the survey has 0.13 million
 _SCHEMES = {"purelib": "", "platlib": "", "scripts": "../../../bin/", "data": "../../../", "headers": None}
 
 
@@ -93,6 +95,7 @@ def read_wheel(path: Path, limits: archive.Limits = archive.DEFAULT_LIMITS) -> B
     members: list[Member] = []
     findings: list[Finding] = []
     digests: dict[str, str] = {}
+    work = 0
     with archive.Wheel(path, limits) as wheel:
         for info in wheel.members:
             if archive.unsafe(info.filename):
@@ -103,8 +106,12 @@ def read_wheel(path: Path, limits: archive.Limits = archive.DEFAULT_LIMITS) -> B
             digests[file_name] = metadata.encode(hashlib.sha256(data).digest())
             try:
                 members.append(_member(file_name, installed_path(file_name), data))
+                work += members[-1].elf.work
             except ElfError as error:
                 findings.append(_damaged(file_name, error))
+                work += len(data) // _SMALLEST_SYMBOL
+            if work > MAX_WORK:
+                raise archive.WheelError(f"has more than {MAX_WORK} symbols in its ELF files")
         folder = metadata.dist_info(wheel)
         findings.extend(metadata.check_metadata(wheel, folder, name))
         findings.extend(metadata.check_record(wheel, folder, digests))

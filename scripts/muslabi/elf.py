@@ -1,7 +1,7 @@
 """A small, hardened reader of what a loader reads in an ELF file. It runs nothing and trusts nothing.
 
-Why not pyelftools: it takes about 100 microseconds a symbol and a quarter of a second to import (measured,
-docs/muslabi.md), and muslabi has 30 ms for a wheel of 1 MB. Only program headers and the dynamic table are
+Why not pyelftools: it takes about 100 microseconds a symbol by way of the dynamic table (measured, docs/muslabi.md),
+and muslabi has 30 ms for a wheel of 1 MB. Only program headers and the dynamic table are
 believed, as the loader does; section headers merely help to count symbols and to find compilers' comments.
 
 Sources: the System V gABI (ELF-32, ELF-64), the processor supplements for relocation numbers (in
@@ -91,6 +91,7 @@ class Elf:
     data: tuple[tuple[int, int], ...]  # loaded parts of the file (start, end) that are not pure machine code
     comments: tuple[tuple[int, int], ...]  # parts that are not loaded and hold strings, as sections say (.comment)
     initial_exec: frozenset[str]  # symbols of initial-exec TLS relocations; "" is one of the file's own
+    work: int  # what reading it cost: its symbols, and an eighth for each relocation
 
     @property
     def is_dynamic(self) -> bool:
@@ -290,12 +291,13 @@ class _Dynamic:
         return self.string(self.values[tag]) if tag in self.values else None
 
 
-def _relocation_infos(dynamic: _Dynamic) -> set[int]:
-    """The distinct r_info values of all relocation tables."""
+def _relocation_infos(dynamic: _Dynamic) -> tuple[set[int], int]:
+    """The distinct r_info values of all relocation tables, and how many relocations there are."""
     reader, values = dynamic.reader, dynamic.values
     width = reader.bits // 8
     plt_words = 3 if values.get(_DT_PLTREL) == _DT_RELA else 2
     infos: set[int] = set()
+    count = 0
     for table, size, words in (
         (_DT_RELA, _DT_RELASZ, 3),
         (_DT_REL, _DT_RELSZ, 2),
@@ -307,7 +309,8 @@ def _relocation_infos(dynamic: _Dynamic) -> set[int]:
         if values.get(table) and length:
             view = reader.at(values[table], "a relocation table")[:length]
             infos.update(reader.words(view, width)[1::words])
-    return infos
+            count += len(view) // (words * width)
+    return infos, count
 
 
 def _split_info(info: int, wide: bool) -> tuple[int, int]:
@@ -384,12 +387,14 @@ def _versions(dynamic: _Dynamic) -> frozenset[tuple[str, str]]:
         return frozenset()
     view = dynamic.reader.at(dynamic.values[_DT_VERNEED], "DT_VERNEED")
     word = dynamic.reader.layout.word
+    count = 0
     for entry in _chain(dynamic.reader, view, 0, 12):
         library = dynamic.string(word.unpack_from(view, entry + 4)[0])
         first = entry + word.unpack_from(view, entry + 8)[0]
         for aux in _chain(dynamic.reader, view, first, 12):
             found.add((library, dynamic.string(word.unpack_from(view, aux + 8)[0])))
-            if len(found) > MAX_VERSIONS:
+            count += 1
+            if count >= MAX_VERSIONS:
                 raise ElfError(f"more than {MAX_VERSIONS} symbol versions")
     return frozenset(found)
 
@@ -403,11 +408,13 @@ class _Names:
     defined: set[str]
     ifunc: bool
     by_index: dict[int, str]  # names of the symbols that initial-exec relocations refer to
+    count: int = 0
 
 
 def _sort_symbols(dynamic: _Dynamic, symbols: Iterator[_Symbol], wanted: set[int]) -> _Names:
     names = _Names(set(), set(), set(), False, {})
     for index, symbol in enumerate(symbols):
+        names.count = index + 1
         bind, kind = symbol.info >> 4, symbol.info & 15
         if index in wanted:
             names.by_index[index] = dynamic.string(symbol.name) if bind else ""
@@ -485,7 +492,7 @@ def read(data: bytes) -> Elf:
     dynamic = _Dynamic(reader)
     known = machines().get((reader.machine, reader.bits, reader.big_endian))
     machine = known or _UNKNOWN
-    infos = _relocation_infos(dynamic)
+    infos, relocations = _relocation_infos(dynamic)
     split = [_split_info(info, reader.layout.wide) for info in infos]
     tpoff = {index for index, kind in split if kind in machine.tpoff}
     names = _sort_symbols(dynamic, _symbols(dynamic, machine.hash_word, infos), tpoff)
@@ -509,4 +516,5 @@ def read(data: bytes) -> Elf:
         data=_apart(_data_spans(reader), len(data)),
         comments=_apart(reader.comments(), len(data)),
         initial_exec=frozenset(names.by_index.get(index, "") for index in tpoff),
+        work=names.count + relocations // 8,
     )

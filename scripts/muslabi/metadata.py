@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from io import StringIO
 
 from muslabi.archive import Wheel
 from muslabi.findings import Finding, find, some
 from muslabi.tags import WheelName
 
 _HEADER = re.compile(r"(?P<key>[A-Za-z-]{1,40}): *(?P<value>.{0,1000})")
+_MOST_HEADERS = 1 << 20  # characters; honest ones have a few thousand before the empty line
 _HASHES = ("sha256", "sha384", "sha512")  # those PEP 427 allows
 
 
@@ -28,7 +30,7 @@ def dist_info(wheel: Wheel) -> str | None:
 def headers(text: str, key: str) -> list[str]:
     """The values of one header, up to the first empty line."""
     values = []
-    for line in text.split("\n"):
+    for line in text[:_MOST_HEADERS].split("\n"):
         if not line.strip():
             break
         match = _HEADER.fullmatch(line.rstrip("\r"))
@@ -60,13 +62,13 @@ def check_metadata(wheel: Wheel, folder: str | None, name: WheelName) -> Iterato
     for key, said in (("Name", name.name), ("Version", name.version)):
         values = headers(metadata, key)
         if [_normal(value) for value in values] != [_normal(said)]:
-            yield find("bad-metadata", f"{folder}/METADATA", f"{key} is {values}, the file name says {said!r}")
+            yield find("bad-metadata", f"{folder}/METADATA", f"{key} is {some(tuple(values)) or 'missing'}, not {said}")
 
 
-def read_record(text: str) -> dict[str, str]:
-    """File name -> "algorithm=digest" of a RECORD. Raises csv.Error for what is no CSV."""
-    rows = csv.reader(text.splitlines(), strict=True)
-    return {row[0]: row[1] for row in rows if len(row) > 1}
+def read_record(text: str, wanted: Container[str]) -> dict[str, str]:
+    """File name -> "algorithm=digest" of a RECORD, for the wanted files. Raises csv.Error for what is no CSV."""
+    rows = csv.reader(StringIO(text, newline=""), strict=True)
+    return {row[0]: row[1] for row in rows if len(row) > 1 and row[0] in wanted}
 
 
 def check_record(wheel: Wheel, folder: str | None, digests: dict[str, str]) -> Iterator[Finding]:
@@ -76,7 +78,7 @@ def check_record(wheel: Wheel, folder: str | None, digests: dict[str, str]) -> I
         yield find("bad-record", "", "there is no RECORD")
         return
     try:
-        record = read_record(text)
+        record = read_record(text, digests)
     except csv.Error as error:
         yield find("bad-record", f"{folder}/RECORD", f"is not CSV: {error}")
         return

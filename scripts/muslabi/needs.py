@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from muslabi import glibcnames
 from muslabi.bundle import Member
 from muslabi.database import AlpineRelease, Database, read_data
 from muslabi.scope import PLATFORM_LIBRARIES, Scope
@@ -27,10 +28,13 @@ class Needs:
     features: tuple[str, ...]  # of the loader, as in features.json
     outside: tuple[str, ...]  # libraries that must come from elsewhere, those of the platform not counted
     platform: tuple[str, ...]  # libraries that the platform promises
-    mask: int  # upstream releases that satisfy `musl` and `features`
+    homeless: bool  # a name is surely no musl's; one that nothing gives may be a missing library's
+    mask: int  # upstream releases that satisfy `musl` and `features`; none for the homeless
 
     def breaks(self, database: Database, release: AlpineRelease) -> bool:
         """Whether the file cannot run on `release` for want of a symbol or a loader feature."""
+        if self.homeless:
+            return True
         return any(not database.resolves(self.arch, name, release) for name in self.musl) or any(
             not database.supports(self.arch, feature, release) for feature in self.features
         )
@@ -80,6 +84,8 @@ def study(member: Member, scope: Scope, database: Database) -> Needs | None:
     musl = tuple(sorted(name for name in lacking if database.known(name, arch)))
     unknown, elsewhere = _unknown(lacking.difference(musl), scope)
     features = tuple(sorted(member.elf.features & database.features.keys()))
+    outside = tuple(name for name in outside if name not in platform)
+    homeless = any(map(glibcnames.entry, unknown)) or bool(unknown and not outside)
     return Needs(
         member=member,
         arch=arch,
@@ -88,9 +94,10 @@ def study(member: Member, scope: Scope, database: Database) -> Needs | None:
         unknown=unknown,
         elsewhere=elsewhere,
         features=features,
-        outside=tuple(name for name in outside if name not in platform),
+        outside=outside,
         platform=platform,
-        mask=_mask(database, arch, musl, features),
+        homeless=homeless,
+        mask=0 if homeless else _mask(database, arch, musl, features),
     )
 
 

@@ -14,6 +14,7 @@ PASS, WARN, FAIL, SKIP = "pass", "warn", "fail", "skip"
 # Control characters, and those that turn the direction of text or have no width.
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 MOST_SHOWN = 40  # findings of one wheel in the text report; --json has them all
+LONGEST_LINE = 2000  # characters of it: a name may have 64 thousand
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class WheelReport:
 
     def to_text(self) -> str:
         """The verdict, its reasons and remedies, in lines."""
-        return "\n".join(printable(line) for line in _lines(self))
+        return "\n".join(printable(_shortened(line)) for line in _lines(self))
 
 
 def document(reports: list[WheelReport], failures: list[tuple[str, str]]) -> str:
@@ -112,6 +113,10 @@ def document(reports: list[WheelReport], failures: list[tuple[str, str]]) -> str
         },
         indent=1,
     )
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."
 
 
 def printable(text: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase, translate
 from typing import Any
 
-from muslabi import libraries
+from muslabi import glibcnames, libraries
 from muslabi.bundle import Bundle, Member
 from muslabi.database import AlpineRelease, Database, read_data
 from muslabi.elf import machines
@@ -17,7 +15,6 @@ from muslabi.scope import GLIBC_LIBRARIES, Scope, is_libc
 from muslabi.terms import Promise, Terms, from_release
 
 _FEATURES = read_data("features.json")
-_GLIBC_NAMES: list[dict[str, str]] = read_data("glibc-names.json")["patterns"]
 
 
 def ranges(releases: tuple[AlpineRelease, ...], database: Database) -> str:
@@ -126,22 +123,11 @@ def rule_initial_exec(needs: Needs, scope: Scope) -> Iterator[Finding]:
         )
 
 
-# All patterns in one: a hostile file may have millions of names that match none.
-_ANY_GLIBC_NAME = re.compile("|".join(translate(entry["match"]) for entry in _GLIBC_NAMES))
-
-
-def glibc_reason(name: str) -> dict[str, str] | None:
-    """Why a name is known to be glibc's, or None."""
-    if not _ANY_GLIBC_NAME.match(name):
-        return None
-    return next((entry for entry in _GLIBC_NAMES if fnmatchcase(name, entry["match"])), None)
-
-
 def rule_unknown(needs: Needs, bundle: Bundle) -> Iterator[Finding]:
     """Names that nothing gives. If a library is missing they are taken for its own, glibc's excepted."""
-    glibc = tuple(name for name in needs.unknown if glibc_reason(name))
+    glibc = tuple(name for name in needs.unknown if glibcnames.entry(name))
     if glibc:
-        reasons = [glibc_reason(name) or {} for name in glibc]
+        reasons = [glibcnames.entry(name) or {} for name in glibc]
         words = tuple(f"{name} ({reason['why']})" for name, reason in zip(glibc, reasons))
         yield find(
             "glibc-symbol",

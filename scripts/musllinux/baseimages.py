@@ -14,6 +14,7 @@ from musllinux.redact import redact
 from musllinux.registry import Client, Manifest, Named
 from musllinux.schema import ArchitectureSection, Matrix
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHA512 = re.compile(r"[0-9a-f]{128}")
 
 
@@ -71,10 +72,13 @@ def locked(where: Library, release: str, version: str, arches: Iterable[Architec
 
 def entry(index: Manifest, platform: str, reference: str) -> Mapping[str, Any]:
     """The descriptor of a platform's manifest in an index. Raises FactoryError where it has none."""
-    for found in json.loads(index.body).get("manifests") or ():
-        stated = found.get("platform") or {}
+    listed = json.loads(index.body).get("manifests")
+    asked = platform.split("/")
+    for found in listed if isinstance(listed, list) else ():
+        stated = found.get("platform") if isinstance(found, dict) else None
+        if not isinstance(stated, dict) or not DIGEST.fullmatch(str(found.get("digest"))):
+            continue
         parts = [stated.get("os"), stated.get("architecture"), stated.get("variant")]
-        asked = platform.split("/")
         if [part for part in parts if part][: len(asked)] == asked:
             return dict(found)
     raise FactoryError(

@@ -17,6 +17,8 @@ from musllinux import (
     emulation,
     engine,
     handover,
+    indexes,
+    inputs,
     jobs,
     record,
     registry,
@@ -31,7 +33,9 @@ from musllinux.complaint import show
 from musllinux.console import Board, progress
 from musllinux.engine import Client, ImageFacts, connect, find_client, image_facts
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.failure import explain
 from musllinux.installed import installed_packages
+from musllinux.machine import refusal
 from musllinux.model import Image, resolve, select
 from musllinux.redact import hider
 from musllinux.run import CommandError, interruptible, run
@@ -83,15 +87,26 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
             hint="`musllinux lock` records its digest",
         )
     _require_emulator(image, shop)
+    with _alone(image, shop):
+        return _build(image, shop, board)
+
+
+@contextmanager
+def _alone(image: Image, shop: Workshop) -> Iterator[None]:
+    """One run at a time works on an image; the system frees the lock of one that was killed. Raises FactoryError."""
     place = shop.place(image)
     place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / ".lock", timeout=0)
     try:
-        with FileLock(place / ".lock", timeout=0):
-            return _build(image, shop, board)
+        lock.acquire()
     except Timeout:
         raise FactoryError(
             f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_emulator(image: Image, shop: Workshop) -> None:
@@ -108,10 +123,9 @@ def _require_emulator(image: Image, shop: Workshop) -> None:
 
 def prepare(image: Image, shop: Workshop, board: Board) -> None:
     """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
-    shop.place(image).mkdir(parents=True, exist_ok=True)
-    with board.step(image.id, "inputs"):
+    with _alone(image, shop), board.step(image.id, "inputs"):
         _order(image, shop, board)
-    handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
+        handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,11 +206,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
                 pass_fds=secrets.fds,
             )
         except CommandError as error:
-            raise FactoryError(
-                f"{image.id}: {_failure(steps) or error.message}",
-                hint="the log has the step's whole output; a rerun continues after the last finished step",
-                log=str(log),
-            ) from error
+            raise explain(image.id, error, steps, str(log)) from error
 
 
 @contextmanager
@@ -228,14 +238,6 @@ def _both(steps: Parser, watch: Callable[[str], None]) -> Callable[[str], None]:
         watch(text)
 
     return line
-
-
-def _failure(steps: Parser) -> str:
-    step = steps.failed
-    if step is None:
-        return ""
-    tail = "".join(f"\n    {line}" for line in step.tail)
-    return f"stage {step.stage}, step {step.index} of {step.total} failed: {step.command}{tail}"
 
 
 def _fingerprint(*parts: str) -> str:
@@ -285,15 +287,20 @@ def command(args: Namespace) -> int:
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
     supply, selection = sources.ready(settings, matrix, source, sources.say)
+    ca = certificates.bundle()
+    if source is Source.UPSTREAM:
+        reader = indexes.Reader(cache=settings.cache, ca=ca, report=sources.say)
+        supply = indexes.known(supply, matrix, selection, engine.whereabouts().platform, reader)
     images = resolve(matrix, supply, selection)
     shop = Workshop(
         root=settings.root,
         work=settings.work,
         cache=settings.cache,
         client=client,
-        ca_bundle=certificates.bundle(),
+        ca_bundle=ca,
         builder=args.builder,
     )
+    inputs.sweep(shop.cache)
     work = prepare if args.prepare else build
     failed = _all(images, lambda image, board: work(image, shop, board), jobs.count(args.jobs, len(images)))
     code = _smoke(args, failed, images) if args.smoke else EXIT_OK
@@ -308,9 +315,12 @@ def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], 
     def one(image: Image) -> FactoryError | None:
         try:
             made = work(image, board)
-        except FactoryError as error:
-            board.finish(image.id, ok=False, note=error.message.splitlines()[0])
-            return error
+        except (FactoryError, OSError) as error:
+            refused = error if isinstance(error, FactoryError) else refusal(error)
+            if refused is None:
+                raise
+            board.finish(image.id, ok=False, note=refused.message.splitlines()[0])
+            return refused
         board.finish(image.id, ok=True, note=_summary(image, made) if made else "laid out")
         return None
 

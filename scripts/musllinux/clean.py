@@ -17,7 +17,7 @@ from musllinux.errors import EXIT_FAILED, EXIT_OK
 from musllinux.settings import Settings
 
 # What is in the cache folder, by who puts it there. MUSLLINUX_CACHE may name a folder that has other things too.
-DOWNLOADS = ("files", "projects")
+DOWNLOADS = ("files", "indexes", "projects")
 STANDIN = "standin"
 
 

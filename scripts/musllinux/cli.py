@@ -4,7 +4,6 @@ A verb's module is imported when the verb runs, so that `--help` does not wait f
 """
 
 import argparse
-import errno
 import os
 import re
 import sys
@@ -24,11 +23,9 @@ from musllinux.errors import (
     FactoryError,
     UsageError,
 )
+from musllinux.machine import refusal
 
 Parser = argparse.ArgumentParser
-
-# What the machine refuses is not a bug: full disk, quota, read-only file system, permissions.
-_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FactoryError as error:
         return _report(error.message, error.hint, error.log, code=error.exit_code)
     except OSError as error:
-        if error.errno not in _MACHINE:
+        refused = refusal(error)
+        if refused is None:
             raise
-        return _report(f"{error.filename or 'this machine'}: {error.strerror}", code=EXIT_FAILED)
+        return _report(refused.message, refused.hint, code=EXIT_FAILED)
     except Exception as error:
         if not _is_standin_error(error):
             raise  # a bug: its traceback is what helps

@@ -5,16 +5,20 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from musllinux import emulation, engine, settings
+from musllinux import certificates as trusted
+from musllinux import emulation, engine, lockfile, reachable, realrun, secretfile, settings
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.redact import redact
+from musllinux.run import run as run_program
 from musllinux.settings import Settings
 
 GIB = 1 << 30
@@ -56,10 +60,14 @@ def examine(run: Settings) -> Iterator[Finding]:
     yield about
     yield from emulators({arch.qemu for arch in run.matrix().architectures.values()}, platform.machine())
     own = {"engine": Path(facts["DockerRootDir"])} if facts.get("DockerRootDir") else {}
+    yield buildkit()
     yield from disks({"downloads": run.cache, "records": run.work, **own})
     yield memory(Path("/proc/meminfo").read_text())
     yield certificates(os.environ)
+    yield from network(run)
+    yield locked(run)
     yield standin(run)
+    yield minirootfs()
 
 
 def lines(found: Iterable[Finding]) -> Iterator[str]:
@@ -127,7 +135,10 @@ def emulator(name: str, binfmt: Path = emulation.BINFMT) -> Finding:
         remedy = "`make emulators` registers it; only images of that architecture need it"
         return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=found.problem, remedy=remedy)
     seen = f"{found.program}, {emulation.qemu_version(found.program)}"
-    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=seen)
+    if wrong := realrun.run(name):
+        remedy = "`make emulators` registers it anew"
+        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=f"{seen}, but {wrong}", remedy=remedy)
+    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=f"{seen}, runs a program")
 
 
 def disks(places: Mapping[str, Path]) -> Iterator[Finding]:
@@ -160,25 +171,116 @@ def memory(meminfo: str) -> Finding:
     )
 
 
-def certificates(environ: Mapping[str, str]) -> Finding:
-    """The bundle that builds trust besides the images' own: SSL_CERT_FILE."""
-    named = environ.get("SSL_CERT_FILE", "")
-    if not named:
-        return Finding(
-            name="certificates", verdict=Verdict.OK, seen="the images' own (SSL_CERT_FILE names a bundle to add)"
-        )
+def buildkit() -> Finding:
+    """A real build, of an image with nothing in it."""
     try:
-        count = Path(named).read_bytes().count(b"-----BEGIN CERTIFICATE-----")
-    except OSError as error:
-        count = 0
-        named = f"{named}: {error.strerror}"
-    if count:
-        return Finding(name="certificates", verdict=Verdict.OK, seen=f"SSL_CERT_FILE={named}, {count} certificates")
+        client = engine.find_client()
+        with tempfile.TemporaryDirectory(prefix="musllinux-") as folder, secretfile.held({"probe": b"x"}) as secrets:
+            context = Path(folder)
+            (context / "Dockerfile").write_text('FROM scratch\nLABEL io.github.musllinux-factory.probe="1"\n')
+            argv = client.build_argv(
+                context=context,
+                dockerfile=context / "Dockerfile",
+                tag="",
+                platform=engine.whereabouts().platform,
+                secrets=secrets.paths,
+                iidfile=context / "id",
+            )
+            done = run_program(argv, env=client.env, pass_fds=secrets.fds, timeout=120)
+            _forget((context / "id").read_text())
+    except (FactoryError, OSError) as error:
+        said = error.message.splitlines()[0] if isinstance(error, FactoryError) else str(error)
+        remedy = "`make setup` installs an engine with BuildKit; the engine's own log says more"
+        return Finding(name="BuildKit", verdict=Verdict.LACKS, seen=said, remedy=remedy)
+    how = f"buildx {client.buildx}" if client.buildx else "the engine's own (DOCKER_BUILDKIT=1)"
+    return Finding(name="BuildKit", verdict=Verdict.OK, seen=f"{how}, builds ({done.seconds:.1f} s)")
+
+
+def _forget(image: str) -> None:
+    with closing(engine.connect(timeout=20)) as client, suppress(Exception):
+        client.images.remove(image, force=True)
+
+
+def certificates(environ: Mapping[str, str]) -> Finding:
+    """The bundle that downloads trust."""
+    try:
+        bundle = trusted.bundle(environ)
+        count = len(trusted.certificates(bundle).split(b"-----END")) - 1 if bundle else 0
+    except FactoryError as error:
+        return Finding(name="certificates", verdict=Verdict.LACKS, seen=error.message, remedy=error.hint)
+    if bundle is None:
+        return Finding(
+            name="certificates",
+            verdict=Verdict.NOTE,
+            seen="the system has no bundle: the programs' own are used",
+            remedy="Debian's package is ca-certificates; --ca-bundle names one of your own",
+        )
+    named = next((f"{name}=" for name in trusted.VARIABLES if environ.get(name)), "the system's ")
+    return Finding(name="certificates", verdict=Verdict.OK, seen=f"{named}{bundle}, {count} certificates")
+
+
+def network(run: Settings) -> Iterator[Finding]:
+    """Every source of upstream, asked through the user's proxies."""
+    try:
+        ca = trusted.bundle()
+    except FactoryError:
+        ca = None  # said already
+    asked = reachable.ask(reachable.sources(run.matrix()), ca)
+    for reached in asked:
+        yield _reached(reached)
+    skew = max((each.skew for each in asked), key=abs, default=0.0)
+    if abs(skew) > reachable.WRONG:
+        yield Finding(
+            name="clock",
+            verdict=Verdict.LACKS,
+            seen=f"{abs(skew) / 3600:.1f} hours {'ahead of' if skew > 0 else 'behind'} the servers'",
+            remedy="set it (`timedatectl set-ntp true`): certificates and signatures are checked by it",
+        )
+
+
+def _reached(reached: reachable.Reached) -> Finding:
+    """A source that cannot be reached is a note: the stand-in, a mirror or a cache may do for it."""
+    name = f"source of {reached.source.name}"
+    if reached.problem:
+        hint = reached.hint or "is the address in the matrix (or the overlay) right?"
+        return Finding(name=name, verdict=Verdict.NOTE, seen=redact(reached.problem), remedy=hint)
     return Finding(
-        name="certificates",
-        verdict=Verdict.LACKS,
-        seen=f"SSL_CERT_FILE={named}: no certificates in PEM form",
-        remedy="name a PEM bundle, or unset SSL_CERT_FILE",
+        name=name, verdict=Verdict.OK, seen=f"{redact(reached.source.url)} answers in {reached.seconds:.1f} s"
+    )
+
+
+def locked(run: Settings) -> Finding:
+    """Whether upstream's inputs are pinned."""
+    try:
+        bases = lockfile.load(run.lock_file).upstream.bases
+    except FactoryError as error:
+        return Finding(name="lock", verdict=Verdict.LACKS, seen=error.message.splitlines()[0], remedy=error.hint)
+    missing = [release for release, base in bases.items() if not base.digest]
+    if missing:
+        seen = f"no digest of the base images of Alpine {', '.join(missing)}"
+        return Finding(
+            name="lock", verdict=Verdict.NOTE, seen=seen, remedy="`musllinux lock --only bases` asks for them"
+        )
+    return Finding(name="lock", verdict=Verdict.OK, seen=f"the base images of {len(bases)} releases are pinned")
+
+
+def minirootfs() -> Finding:
+    """Alpine's own tarballs, which the stand-in's base images are made of where they are there."""
+    return _guarded("minirootfs", _minirootfs)
+
+
+def _minirootfs() -> Finding:
+    from standin.bases import ENVIRONMENT, find_minirootfs  # noqa: PLC0415
+
+    folder = find_minirootfs(None)
+    count = len(list(folder.glob("alpine-minirootfs-*.tar.gz"))) if folder else 0
+    if folder and count:
+        return Finding(name="minirootfs", verdict=Verdict.OK, seen=f"{count} tarballs of Alpine's in {folder}")
+    return Finding(
+        name="minirootfs",
+        verdict=Verdict.NOTE,
+        seen="none: the stand-in's x86_64 and aarch64 bases come from PyPI, it has no others",
+        remedy=f"{ENVIRONMENT} names a folder of Alpine's minirootfs tarballs",
     )
 
 

@@ -191,10 +191,9 @@ def whereabouts() -> Whereabouts:
     with closing(connect()) as client, asking("where it is"):
         version, info = client.version(), client.info()
     local = os.environ.get("DOCKER_HOST", "unix:").startswith("unix:")
-    return Whereabouts(
-        platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}",
-        here=local and info.get("Name") == socket.gethostname(),  # another name: in a virtual machine of its own
-    )
+    # another name: in a virtual machine; rootless: in a network of its own
+    apart = info.get("Name") != socket.gethostname() or "name=rootless" in (info.get("SecurityOptions") or ())
+    return Whereabouts(platform=f"{version.get('Os', 'linux')}/{version.get('Arch', '')}", here=local and not apart)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from musllinux.redact import redact
 from musllinux.run import CommandError, run
 from musllinux.toollock import Wheel, platforms
 
+ABANDONED = 24 * 3600  # seconds
+_SCRATCH = ("wheels-", "project-", "lock-")  # folders of `scratch`
 Report = Callable[[str], None]
 
 
@@ -118,6 +121,16 @@ def _not_brought(image: Image, missing: Iterable[Wheel], error: CommandError) ->
         redact(f"pip does not bring {names} for {image.id}:{said}"),
         hint="pip takes index, proxy and certificates from its own configuration: `pip config list` shows it",
     )
+
+
+def sweep(cache: Path) -> None:
+    """Remove what killed runs have left half done. It is never used; a day old it is nobody's work any more."""
+    started = time.time() - ABANDONED
+    for pattern in ("files/*/*/.incoming-*", *(f"{prefix}*" for prefix in _SCRATCH)):
+        for path in cache.glob(pattern):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < started:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ class Row:
     interpreters: tuple[str, ...]
     repository: str
     tag: str  # the local tag of a built image
+    runner: str  # GitHub's label of a machine to build on
 
 
 def command(args: argparse.Namespace) -> int:
@@ -67,6 +68,7 @@ def _row(matrix: Matrix, policy: str, arch: str, tags: tuple[str, ...]) -> Row:
         interpreters=tags,
         repository=f"{matrix.image.registry}/{matrix.image.organisation}/{image}",
         tag=f"{image}:latest",
+        runner=machine.runner,
     )
 
 
@@ -86,7 +88,8 @@ def _json(matrix: Matrix, rows: Sequence[Row]) -> str:
 
 def _github(_: Matrix, rows: Sequence[Row]) -> str:
     """One line, for $GITHUB_OUTPUT; in the workflow: `matrix: ${{ fromJSON(needs.list.outputs.matrix) }}`."""
-    include = [{"id": r.id, "policy": r.policy, "arch": r.arch, "platform": r.platform} for r in rows]
+    names = ("id", "policy", "arch", "platform", "runner")
+    include = [{name: value for name, value in asdict(r).items() if name in names} for r in rows]
     return json.dumps({"include": include})
 
 

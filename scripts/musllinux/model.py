@@ -202,7 +202,7 @@ class Image:
     @property
     def time_t(self) -> int:
         """Bits of time_t in C."""
-        return self.arch.bits if self.arch.bits > self.policy.time_t_32 else self.policy.time_t_32
+        return max(self.arch.bits, self.policy.time_t_32)
 
     @property
     def tag(self) -> str:

@@ -16,8 +16,8 @@ from musllinux.errors import FactoryError
 from musllinux.model import ordinal
 from musllinux.redact import redact
 
-_FOLDER = re.compile(r'href="(?:[^"]*/)?(\d+\.\d+\.\d+)/"')
-_FILE = re.compile(r'href="(?:[^"]*/)?(Python-(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\.tar\.xz)"')
+_FOLDER = re.compile(r'href="(?:[^"]*/)?(\d{1,4}\.\d{1,4}\.\d{1,4})/"', re.ASCII)
+_FILE = re.compile(r'href="(?:[^"]*/)?(Python-(\d{1,4}\.\d{1,4}\.\d{1,4}(?:(?:a|b|rc)\d{1,4})?)\.tar\.xz)"', re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)

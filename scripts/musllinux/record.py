@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 FORMAT = 1
 
@@ -35,16 +34,14 @@ def path(work: Path, image_id: str) -> Path:
 
 
 def read(work: Path, image_id: str) -> BuildRecord | None:
-    """The record, or None where there is none or it is of another format: then the image is built again."""
+    """The record, or None where there is none, or a damaged or an other one: then the image is built again."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - slow to import
+
     try:
-        values: dict[str, Any] = json.loads(path(work, image_id).read_text())
-        if values.get("format") != FORMAT:
-            return None
-        for name in ("interpreters", "lacking", "packages"):
-            values[name] = tuple(values[name])
-        return BuildRecord(**values)
-    except (OSError, ValueError, KeyError, TypeError):
+        found = TypeAdapter(BuildRecord).validate_json(path(work, image_id).read_bytes())
+    except (OSError, ValidationError):
         return None
+    return found if found.format == FORMAT else None
 
 
 def write(work: Path, record: BuildRecord) -> None:
@@ -53,12 +50,16 @@ def write(work: Path, record: BuildRecord) -> None:
 
 def write_json(place: Path, value: object) -> None:
     """Write whole or not at all: readers see the old file or the new one."""
+    write_bytes(place, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def write_bytes(place: Path, content: bytes) -> None:
+    """As `write_json`, of any content."""
     place.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
     try:
-        with os.fdopen(handle, "w") as out:
-            json.dump(value, out, indent=1)
-            out.write("\n")
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(place)
     except BaseException:

@@ -226,13 +226,25 @@ class Client:
         for _ in range(_MOST_PAGES):
             answer = self._get(path, repository)
             self._expect_ok(answer, f"the tags of {repository}")
-            found += [str(tag) for tag in self._object(answer, "list of tags").get("tags") or ()]
+            tags = self._object(answer, "list of tags").get("tags") or []
+            if not isinstance(tags, list):
+                raise RegistryError(f"registry {self._host} lists the tags of {repository} in no form there is")
+            found += map(str, tags)
             following = _NEXT.search(answer.headers.get("Link", ""))
             if following is None:
                 return found
-            parts = urlsplit(following[1])
-            path = f"{parts.path}?{parts.query}"
+            path = self._path_of(following[1])
         raise RegistryError(f"registry {self._host} lists the tags of {repository} without end")
+
+    def _path_of(self, link: str) -> str:
+        """Path and query of a link to the next page, which stays on this host whatever it says."""
+        try:
+            parts = urlsplit(link)
+        except ValueError:
+            parts = urlsplit("")
+        if not parts.path.startswith("/"):
+            raise RegistryError(f"registry {self._host} sends for the next page to {link!r}, which is no URL")
+        return f"{parts.path}?{parts.query}"
 
     def document(self, repository: str, reference: str) -> bytes:
         """A manifest's bytes as the registry serves them, unchecked: whoever asks knows the digest."""

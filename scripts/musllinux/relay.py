@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from musllinux import baseimages, inputs, registry
+from musllinux import baseimages, engine, inputs, registry
 from musllinux.inputs import Report
 from musllinux.model import Base
 from musllinux.registry import Client, Named
@@ -46,6 +46,19 @@ def collect(base: Base, platforms: Iterable[str], cache: Path, report: Report, c
             for part in (found["config"], *found["layers"]):
                 fetch.blob(part["digest"], part.get("mediaType", "application/octet-stream"))
     return fetch.stored
+
+
+def bring(base: Base, platform: str, cache: Path, report: Report, ca: Path | None) -> str:
+    """What an engine that must run a base calls it: brought through `collect` where it is here and lacks it.
+
+    Raises FactoryError, as `collect`.
+    """
+    wanted = registry.named(base.reference.partition("@")[0])
+    if registry.is_loopback(wanted.host) or not engine.whereabouts().here or engine.image_facts(base.reference):
+        return base.reference
+    stored = collect(base, (platform,), cache, report, ca)
+    with serving(stored) as host, closing(engine.connect()) as client, engine.asking(f"for {base.reference}"):
+        return str(client.images.pull(f"{host}/{wanted.repository}@{base.digest}", platform=platform).id)
 
 
 def _entry(index: Mapping[str, Any], platform: str, base: Base) -> Mapping[str, Any]:

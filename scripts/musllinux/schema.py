@@ -59,6 +59,7 @@ BaseReference = Annotated[
 Requirement = Annotated[
     str, form(r"[A-Za-z0-9][A-Za-z0-9._-]*(\s*[<>=!~]=?\s*[0-9][A-Za-z0-9.*+!]*,?)*", "a requirement such as cmake<4.1")
 ]
+RunnerName = Annotated[str, form(r"[a-z0-9][a-z0-9.-]*", "a label of a CI runner such as ubuntu-24.04-arm")]
 Prefix = Annotated[str, form(r"(/[a-z][a-z0-9_-]*)+", "an absolute path such as /opt/rust")]
 Variable = Annotated[str, form(r"[A-Z][A-Z0-9_]*", "a variable's name such as RUST_LIBC_TIME64")]
 RustTarget = Annotated[str, form(r"\{(triple|rust)\}", '"{triple}" or "{rust}", which an architecture has')]
@@ -102,6 +103,7 @@ class ArchitectureSection(Section):
     qemu: Name
     qemu_since: Release | None = None
     relative: Annotated[int, Field(gt=0)]
+    runner: RunnerName = "ubuntu-24.04"
 
 
 class InterpreterSection(Section):

@@ -73,7 +73,7 @@ def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Setti
     return Settings(
         root=root,
         work=root / "build",
-        cache=_cache(environ),
+        cache=cache_folder(environ),
         overlays=tuple(path.absolute() for path in getattr(args, "matrix", None) or ()),
         source=Source(getattr(args, "sources", None) or Source.AUTO),
         ids=tuple(getattr(args, "ids", None) or ()),
@@ -110,7 +110,8 @@ def _is_root(folder: Path) -> bool:
     return (folder / "matrix.yaml").is_file() and (folder / "templates").is_dir()
 
 
-def _cache(environ: Mapping[str, str]) -> Path:
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where downloads are kept: MUSLLINUX_CACHE, else the user's cache folder of this system."""
     if named := environ.get("MUSLLINUX_CACHE"):
         return Path(named).expanduser().absolute()
     import platformdirs  # noqa: PLC0415 - not needed by --help

@@ -69,8 +69,16 @@ def standin(matrix: Matrix, state_file: Path) -> Supply:
         raise FactoryError("the stand-in is not up", hint=hint) from error
     except ValueError as error:
         raise FactoryError(f"{state_file}: not readable: {error}", hint=hint) from error
-    if state.get("format") != 1:
-        raise FactoryError(f"{state_file}: format {state.get('format')!r}, this version reads 1", hint=hint)
+    said = state.get("format") if isinstance(state, dict) else None
+    if said != 1:
+        raise FactoryError(f"{state_file}: format {said!r}, this version reads 1", hint=hint)
+    try:
+        return _from_state(matrix, state)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FactoryError(f"{state_file}: damaged: {type(error).__name__} {error}", hint=hint) from error
+
+
+def _from_state(matrix: Matrix, state: Mapping[str, Any]) -> Supply:
     packages = _packages(state)
     return Supply(
         name="standin",

@@ -4,9 +4,10 @@ Proxies come from the environment (http_proxy, https_proxy, no_proxy in either s
 """
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from musllinux.errors import FactoryError
 from musllinux.redact import redact
@@ -17,14 +18,45 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 LARGEST_PAGE = 16 << 20  # bytes; listings and sums are far smaller
-NOT_FOUND = 404
+Result = TypeVar("Result")
+WAITS = (1.0, 3.0)  # seconds before a download is tried again
+NOT_FOUND, SERVER_FAILS = 404, 500
+
+
+class TransientError(FactoryError):
+    """A download that may work the next time: cut off, timed out, a server that fails."""
 
 
 def save(url: str, part: Path, ca: Path | None) -> None:
     """Write what is at `url` to `part`. `ca`: the certificates to trust, in PEM form; None: requests' own.
 
-    Raises FactoryError where it cannot be had, OSError where it cannot be written.
+    Raises FactoryError where it cannot be had, after three tries where another may help; OSError where it cannot be
+    written.
     """
+    _insist(lambda: _save(url, part, ca))
+
+
+def page(url: str, ca: Path | None) -> bytes | None:
+    """What is at `url`, None where the server has nothing there. Raises FactoryError, as `save`."""
+    return _insist(lambda: _page(url, ca))
+
+
+def head(url: str, ca: Path | None, patience: tuple[float, float]) -> tuple[int, str]:
+    """The status that a server answers with, and its Date header; asked once. Raises FactoryError where it does not."""
+    with _answer(url, ca, method="HEAD", patience=patience) as answer:
+        return answer.status_code, answer.headers.get("Date", "")
+
+
+def _insist(once: Callable[[], Result]) -> Result:
+    for wait in WAITS:
+        try:
+            return once()
+        except TransientError:
+            time.sleep(wait)
+    return once()
+
+
+def _save(url: str, part: Path, ca: Path | None) -> None:
     with _answer(url, ca) as answer:
         if not answer.ok:
             raise _refused(url, answer.status_code)
@@ -33,8 +65,7 @@ def save(url: str, part: Path, ca: Path | None) -> None:
                 out.write(chunk)
 
 
-def page(url: str, ca: Path | None) -> bytes | None:
-    """What is at `url`, None where the server has nothing there. Raises FactoryError."""
+def _page(url: str, ca: Path | None) -> bytes | None:
     with _answer(url, ca) as answer:
         if answer.status_code == NOT_FOUND:
             return None
@@ -49,43 +80,57 @@ def page(url: str, ca: Path | None) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _answer(url: str, ca: Path | None) -> Iterator["requests.Response"]:
+def _answer(
+    url: str, ca: Path | None, *, method: str = "GET", patience: tuple[float, float] | None = None
+) -> Iterator["requests.Response"]:
     import requests  # noqa: PLC0415 - slow to import, needed only here
     import urllib3  # noqa: PLC0415
 
     # The locked sum is that of the file as it lies there: no compression asked for, none undone that a server claims.
     plain = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT, verify=str(ca) if ca else True, headers=plain) as answer:
+        with requests.request(
+            method,
+            url,
+            stream=True,
+            timeout=patience or TIMEOUT,
+            verify=str(ca) if ca else True,
+            headers=plain,
+            allow_redirects=True,
+        ) as answer:
             yield answer
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _unreachable(url, error) from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        # ValueError: requests' own, of a redirect to what is no URL
+        raise _unreachable(url, error, patience or TIMEOUT) from error
 
 
 def _refused(url: str, status: int) -> FactoryError:
-    return FactoryError(
+    kind = TransientError if status >= SERVER_FAILS else FactoryError
+    return kind(
         f"{redact(url)}: the server answered {status}",
         hint="is this version still there? a mirror must have all of upstream's files",
     )
 
 
-def _unreachable(url: str, error: Exception) -> FactoryError:
+def _unreachable(url: str, error: Exception, patience: tuple[float, float]) -> FactoryError:
     import requests  # noqa: PLC0415
     import urllib3  # noqa: PLC0415
 
     hint = "check the network, proxy and mirror, or try SOURCES=standin"
+    kind: type[FactoryError] = FactoryError
     match error:
         case requests.exceptions.SSLError():
             what, hint = _distrusted(error)
         case requests.exceptions.ProxyError():
             what, hint = _proxy(error)
         case requests.Timeout() | urllib3.exceptions.TimeoutError():
-            what = f"no answer in time ({TIMEOUT[0]:g} s to connect, {TIMEOUT[1]:g} s for more data)"
+            kind = TransientError
+            what = f"no answer in time ({patience[0]:g} s to connect, {patience[1]:g} s for more data)"
         case urllib3.exceptions.HTTPError() | requests.exceptions.ChunkedEncodingError():
-            what = "the connection broke off"
+            kind, what = TransientError, "the connection broke off"
         case _:
             what = "not reachable"
-    return FactoryError(f"{redact(url)}: {what}", hint=hint)
+    return kind(f"{redact(url)}: {what}", hint=hint)
 
 
 def _distrusted(error: Exception) -> tuple[str, str]:

@@ -145,16 +145,16 @@ class Supervisor:
                 cwd=self._run,
                 start_new_session=True,
             )
+        # Recorded before it answers: if this process is killed meanwhile, the next run knows whose process that is.
+        process = Process(pid=child.pid, started=_started(child.pid) or 0, argv=tuple(argv), port=port)
+        write_atomically(self._run / f"{service.name}.json", json.dumps(asdict(process)).encode())
         address = f"{_HOST}:{port}"
         up = _wait(lambda: child.poll() is not None or service.healthy(address), _START_SECONDS)
-        identity = _identity(child.pid)
-        if not up or child.poll() is not None or identity is None:
+        if not up or child.poll() is not None or not process.alive():
             if child.poll() is None:
                 child.kill()
                 child.wait()
             return None
-        process = Process(pid=child.pid, started=identity[0], argv=identity[1], port=port)
-        write_atomically(self._run / f"{service.name}.json", json.dumps(asdict(process)).encode())
         child.returncode = 0  # it outlives us on purpose: no warning about a child left running
         return process
 

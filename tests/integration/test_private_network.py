@@ -1,7 +1,8 @@
 """lock and build from upstream's own addresses, through a proxy that wants a password and opens TLS.
 
 Nothing but the proxy is reachable under these names; mirror and python.org want a password besides. The passwords must
-be nowhere afterwards, and in no process list meanwhile.
+be nowhere afterwards, and in no process list meanwhile. (The interpreter is not compiled: that takes minutes and no
+network.)
 """
 
 import json
@@ -57,7 +58,7 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.2):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with suppress(OSError):
                     line = path.read_bytes()

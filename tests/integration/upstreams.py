@@ -22,12 +22,13 @@ from standin.state import State
 
 IMAGE = "musllinux_1_9_x86_64"  # a policy of the tests' own: no image of anybody else's is replaced
 RELEASE = "3.22"
+TRIAL = "3.13"  # the first release with the floor's musl
 OVERLAY = """\
 extends: default
 policies:
   musllinux_1_1: null
   musllinux_1_2: null
-  musllinux_1_9: {{alpine: "{release}", floor: "1.2.2", time_t_32: 64, trials: ["{release}"], without: [libatomic]}}
+  musllinux_1_9: {{alpine: "{release}", floor: "1.2.2", time_t_32: 64, trials: ["{trial}"], without: [libatomic]}}
 architectures: {{i686: null, aarch64: null, armv7l: null, ppc64le: null, s390x: null}}
 interpreters:
   cp39-cp39: null
@@ -64,6 +65,8 @@ def filled(state: State, cache: Path) -> Upstream:
         suffix = facts["file"].split(version + ".")[1]
         path = site / "python" / version / facts["file"]
         upstream.python(version, path, suffix=suffix)
+    (pristine,) = (site / f"alpine/v{TRIAL}/releases/x86_64").glob("*.tar.gz")
+    upstream.image("library/alpine", f"{TRIAL}.12", {"linux/amd64": [pristine.read_bytes()]})
     (rootfs,) = (served / "releases/x86_64").glob("*.tar.gz")
     upstream.image("library/alpine", f"{RELEASE}.6", {"linux/amd64": [rootfs.read_bytes(), _key_layer(state)]})
     upstream.tags["library/alpine"][RELEASE] = upstream.tags["library/alpine"][f"{RELEASE}.6"]
@@ -103,15 +106,34 @@ class Repository:
         )
 
 
-def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:
-    """One in `folder`, with an overlay that names these sources (mirror, python, base)."""
-    root = folder / "repository"
+# In place of cpython.sh, for tests of everything but compilers: minutes of compiling become nothing.
+NO_COMPILING = """\
+#!/bin/sh
+# cpython.sh ARCHIVE BUILD-PYTHON OUT, as it were
+set -eu
+mkdir -p "$3$PREFIX/bin" "$3/opt/python"
+sha256sum <"$1" >"$3$PREFIX/archive"
+printf '#!/bin/sh\\necho not compiled\\n' >"$3$PREFIX/bin/python$SERIES$SUFFIX"
+chmod +x "$3$PREFIX/bin/python$SERIES$SUFFIX"
+ln -s "$PREFIX" "$3/opt/python/$TAG"
+"""
+
+
+def copied(root: Path) -> None:
+    """This repository's files that a build reads, with interpreters that are not compiled, in `root`."""
     for name in ("images/files", "templates", "lock", "scripts/muslabi"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("matrix.yaml", "lock.yaml"):
         shutil.copyfile(ROOT / name, root / name)
+    (root / "images/files/build/cpython.sh").write_text(NO_COMPILING)
+
+
+def repository(folder: Path, env: Mapping[str, str], **sources: str) -> Repository:
+    """One in `folder`, with an overlay that names these sources (mirror, python, base)."""
+    root = folder / "repository"
+    copied(root)
     overlay = folder / "overlay.yaml"
-    overlay.write_text(OVERLAY.format(release=RELEASE, **sources))
+    overlay.write_text(OVERLAY.format(release=RELEASE, trial=TRIAL, **sources))
     own = {
         "MUSLLINUX_ROOT": str(root),
         "MUSLLINUX_CACHE": str(folder / "cache"),

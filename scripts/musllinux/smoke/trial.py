@@ -6,13 +6,18 @@ is what is being tried. /opt lies in memory, an interpreter only as long as it i
 """
 
 import re
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from musllinux import certificates, relay
+from musllinux.errors import FactoryError
 from musllinux.model import OPT, Base, Image, Interpreter
+from musllinux.settings import cache_folder
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import HOME, Context
-from musllinux.smoke.registry import LeftOut, require
+from musllinux.smoke.registry import Failed, LeftOut, require
 
 LIBRARIES = f"{HOME}/lib"
 FOLDERS = ("/lib", "/usr/lib", "/usr/local/lib")
@@ -51,11 +56,28 @@ def trial(context: Context, system: str) -> Container:
 
 
 def _make(context: Context, base: Base) -> Container:
-    container = context.containers.start(base.reference, context.image.arch.platform, tmpfs=["/opt"])
+    container = context.containers.start(_brought(context, base), context.image.arch.platform, tmpfs=["/opt"])
     libraries = context.shared.get("interpreters' libraries", lambda: _libraries(context))
     container.run("mkdir", "-p", LIBRARIES, OPT, "/opt/python", log=context.log)
     container.put_tar(libraries, LIBRARIES)
     return container
+
+
+def _brought(context: Context, base: Base) -> str:
+    """What to start: the base by its name, or as the driver has brought it with the user's proxy and certificates."""
+    platform = context.image.arch.platform
+    try:
+        return relay.bring(base, platform, cache_folder(), context.log, certificates.bundle())
+    except FactoryError as error:
+        raise Failed(f"{error.message} ({error.hint})" if error.hint else error.message) from error
+
+
+def unpack(place: Container, wheels: Iterable[Path], folder: str) -> None:
+    """Install wheels below `folder` without pip, which under emulation takes longer to start than they to run."""
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            files = [name for name in archive.namelist() if not name.endswith("/")]
+            place.put({f"{folder}/{name}": archive.read(name) for name in files})
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Options:
     drivers       programs that know the triple; they become usr/bin/<name>
     plain         programs of GCC that do not
     binutils      programs of binutils; they become usr/bin/<name>
+    own           patterns of libraries that only these programs use (cross binutils have such); they go beside glibc's
     renamed       [[old, new, "code" | "data"], ...]   strings in the drivers
     specs         {replace: {name: text}, add: [[name, text], ...]}
     specs_add     more of the latter, for one architecture
@@ -21,7 +22,7 @@ from standin import process
 from standin.builders import layout, sources, specs
 from standin.builders.host import this_host
 from standin.builders.names import expand, names_for
-from standin.builders.programs import command, make_private, programs
+from standin.builders.programs import FOLDER, command, make_private, programs
 from standin.builders.redirect import redirect
 from standin.catalogue import Inputs, Recipe, Target
 from standin.errors import StandinError
@@ -43,7 +44,9 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
         layout.copy(_one(roots, f"usr/bin/{target.debian_triple}-{suffix}"), out / "usr/bin" / name)
     _place_binutils(options["binutils"], target, roots, out)
     _write_specs(options, dump, home)
-    make_private(programs(out), inputs, this_host())
+    for pattern in options.get("own", ()):
+        layout.place(layout.rules([{"from": pattern, "to": f"{FOLDER}/"}]), roots, out)
+    make_private(programs(out), inputs, this_host(), *layout.files(out / FOLDER))
 
 
 def _write_specs(options: dict[str, Any], dump: str, home: Path) -> None:

@@ -57,12 +57,18 @@ def programs(folder: Path) -> list[Path]:
     return [path for path in files(folder) if is_elf(path) and has_interpreter(path)]
 
 
-def make_private(paths: Iterable[Path], inputs: Inputs, host: Host) -> None:
-    """Let each program start through the private glibc; raises StandinError where that lacks a library."""
+def make_private(paths: Iterable[Path], inputs: Inputs, host: Host, *own: Path) -> None:
+    """Let each program start through the private glibc; raises StandinError where that lacks a library.
+
+    `own`: libraries that the programs' package itself puts beside glibc's.
+    """
     folder = inputs.tree(GLIBC) / FOLDER
     patchelf = inputs.tree(PATCHELF) / "patchelf"
+    brought = {path.name for path in own}
+    for path in filter(is_elf, own):
+        _require(folder, path, [name for name in needed(path) if name not in brought])
     for path in paths:
-        _require(folder, path, needed(path))
+        _require(folder, path, [name for name in needed(path) if name not in brought])
         copied = inputs.work / "patchelf.tmp"
         shutil.copy2(path, copied)
         loader = Path("/", FOLDER, host.glibc_loader)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.muslabi.elfmaker import digest, extension, wheel
 
@@ -213,6 +213,42 @@ def test_files_that_all_need_each_other_are_refused_in_seconds(tmp_path: Path) -
         audit_wheel(wheel(tmp_path, {f"a/{name}": data for name in names}), TERMS)
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(4096)])
+def test_files_whose_symbols_would_take_minutes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    monkeypatch.setattr("muslabi.bundle.MAX_WORK", 1000)
+    data = extension(required=[f"name{number}" for number in range(400)])
+    few, many = ({f"a/{number}.so": data for number in range(count)} for count in (2, 3))
+    assert audit_wheel(wheel(tmp_path, few), TERMS).files
+    if damage:  # after the symbols: nothing can be told of what reading them has cost
+        many = {name: contents.replace(b"PyInit_x\0", b"PyInit_x\1") for name, contents in many.items()}
+    with pytest.raises(WheelError, match="symbols"):
+        audit_wheel(wheel(tmp_path, many), TERMS)
+
+
+def test_symbol_versions_without_names_are_counted_too() -> None:
+    with pytest.raises(ElfError, match="symbol versions"):
+        read(extension(versions={f"l{number}": "" for number in range(4200)}))
+
+
+def test_a_name_of_thousands_of_characters_is_shortened_for_people_alone(tmp_path: Path) -> None:
+    report = audit_wheel(wheel(tmp_path, {EXT: extension(required=["x" * 50_000])}), TERMS)
+    assert max(map(len, report.to_text().splitlines())) < 2100
+    assert "x" * 50_000 in report.to_json()
+
+
+def test_a_dist_info_of_millions_of_lines_is_read_as_far_as_needed(tmp_path: Path) -> None:
+    replace: dict[str, bytes | None] = {
+        "WHEEL": b"Tag: a\n" * 300_000,
+        "METADATA": b"Name: b\n" * 300_000,
+        "RECORD": b"a,\n" * 300_000,
+    }
+    report = audit_wheel(wheel(tmp_path, {EXT: extension()}, replace=replace), TERMS)
+    assert {one.code for one in report.findings} == {"bad-metadata", "bad-record", "retag"}
+    assert all(len(one.message) < 1000 for one in report.findings)
+
+
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
@@ -223,3 +259,31 @@ def test_files_that_all_need_each_other_are_refused_in_seconds(tmp_path: Path) -
 def test_what_no_honest_file_has_is_refused(properties: dict[str, Any], words: str) -> None:
     with pytest.raises(ElfError, match=words):
         read(extension(**properties))
+
+
+PART = st.text(st.characters(exclude_characters="-/", exclude_categories=["Cs", "Z"]), min_size=1, max_size=8)
+
+
+@given(st.text(max_size=60) | st.lists(PART, min_size=4, max_size=7).map(lambda parts: "-".join(parts) + ".whl"))
+def test_any_file_name_is_a_wheels_or_refused(name: str) -> None:
+    try:
+        parsed = parse(name)
+    except TagError as error:
+        assert str(error)
+    else:
+        assert all(triple.count("-") == 2 for triple in parsed.triples())
+        assert len(parsed.policies) <= len(parsed.platforms)
+
+
+LINE = st.text(max_size=20) | st.sampled_from(
+    ["Tag: ", "Name: thing", "Version: 1.0", f"{EXT},sha256=", ",,", '"', "\0"]
+)
+TEXT = st.lists(LINE, max_size=6).map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))
+
+
+@given(st.fixed_dictionaries({"WHEEL": TEXT, "METADATA": TEXT, "RECORD": TEXT | st.binary(max_size=60)}))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_dist_info_says_is_a_finding_at_most(tmp_path: Path, info: dict[str, bytes | None]) -> None:
+    report = audit_wheel(wheel(tmp_path, {EXT: extension()}, replace=info), TERMS)
+    assert {one.code for one in report.findings} <= {"bad-metadata", "bad-record", "retag"}
+    assert report.to_text()

@@ -104,6 +104,8 @@ def test_glibc_names_are_refused_with_their_reason(tmp_path: Path) -> None:
     assert codes(report) == {"glibc-symbol": "error"}
     assert report.findings[0].symbols == tuple(sorted(names))
     assert "_FORTIFY_SOURCE" in report.findings[0].message
+    assert (report.needs_musl, report.runs_on, report.files[0].alpine) == (None, (), ())
+    assert "runs on no musl release" in report.to_text()
 
 
 def test_a_glibc_name_that_a_library_of_the_wheel_gives_is_fine(tmp_path: Path) -> None:
@@ -125,6 +127,7 @@ def test_a_grafted_library_that_gives_a_new_function_lowers_the_need(tmp_path: P
 def test_a_name_that_nothing_gives_is_refused(tmp_path: Path) -> None:
     report = audited(tmp_path, required=["frobnicate"])
     assert codes(report) == {"unresolved-symbol": "error"}
+    assert (report.needs_musl, report.runs_on) == (None, ())
 
 
 def test_the_extension_gives_symbols_to_the_library_that_it_loads(tmp_path: Path) -> None:
@@ -144,6 +147,7 @@ def test_a_library_that_is_nowhere_is_refused_and_its_symbols_are_not_listed_twi
     report = audited(tmp_path, needed=["libgcc_s.so.1"], required=["_Unwind_Resume"])
     assert codes(report) == {"missing-library": "error"}
     assert report.findings[0].symbols == ("libgcc_s.so.1",)
+    assert report.needs_musl == "1.1.0", "once the library is there"
 
 
 def test_libz_comes_from_the_platform_as_the_policies_say(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What `musllinux build` does around BuildKit: emulators, several images, failures."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,18 @@ def test_a_failed_image_stops_no_other_and_the_end_says_which(at_once: int, caps
     said = capsys.readouterr().err
     assert "log: /somewhere/build.log" in said
     assert "1 of 2 images failed: musllinux_1_2_x86_64" in said
+
+
+def test_two_runs_on_one_image_do_not_meet_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:
+    image, shop = IMAGES[0], workshop(tmp_path)
+    with build._alone(image, shop):
+        with pytest.raises(FactoryError, match="another run is building it") as caught, build._alone(image, shop):
+            pass
+        assert str(shop.log(image)) in caught.value.hint
+    program = (
+        "import os, signal, sys\nfrom filelock import FileLock\n"
+        "FileLock(sys.argv[1]).acquire()\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(shop.place(image) / ".lock")], check=False)
+    with build._alone(image, shop):
+        pass

@@ -94,10 +94,15 @@ def test_an_interrupt_is_one_line_and_exit_130(failing: Run) -> None:
     assert failing(KeyboardInterrupt()) == (130, "musllinux: interrupted\n")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_what_the_machine_refuses_is_one_line(failing: Run, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "make room"), (errno.EACCES, "let this user"), (errno.EROFS, "let this user")]
+)
+def test_what_the_machine_refuses_is_one_line_and_its_remedy(failing: Run, number: int, remedy: str) -> None:
     code, err = failing(OSError(number, os.strerror(number), "/build/x"))
-    assert (code, err) == (1, f"musllinux: /build/x: {os.strerror(number)}\n")
+    line, hint = err.splitlines()
+    assert (code, line) == (1, f"musllinux: /build/x: {os.strerror(number)}")
+    assert hint.startswith(f"  hint: {remedy}")
+    assert "MUSLLINUX_CACHE" in hint
 
 
 @pytest.mark.parametrize("bug", [ValueError("x"), KeyError("x"), OSError(errno.EBADF, "x")])

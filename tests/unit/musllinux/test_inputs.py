@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ PATH = "/3.14.6/Python-3.14.6.tar.xz"
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(web, "WAITS", ())
     with serving() as server:
         yield server
 
@@ -134,6 +136,18 @@ def test_credentials_of_the_url_reach_the_server(cache: Path, served: Served) ->
 def test_cached_files_can_be_read_by_everybody(cache: Path, served: Served) -> None:
     served.answers[PATH] = Answer(body=BODY)
     assert fetch(cache, served.url).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_server_that_fails_once_is_asked_again(cache: Path, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.answers[PATH] = Answer(status=503)
+
+    def recovered(_: float) -> None:
+        served.answers[PATH] = Answer(body=BODY)
+
+    monkeypatch.setattr(web, "WAITS", (1, 3))
+    monkeypatch.setattr(time, "sleep", recovered)
+    assert fetch(cache, served.url).read_bytes() == BODY
+    assert served.paths == [PATH, PATH]
 
 
 # --- what is wrong --------------------------------------------------------------------------------------------------

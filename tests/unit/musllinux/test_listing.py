@@ -56,7 +56,9 @@ def test_github_is_one_line_with_an_include_for_each_image(capsys: pytest.Captur
         "policy": "musllinux_1_2",
         "arch": "x86_64",
         "platform": "linux/amd64",
+        "runner": "ubuntu-24.04",
     }
+    assert {row["arch"] for row in include if row["runner"].endswith("-arm")} == {"aarch64", "armv7l"}
 
 
 def test_bake_has_a_target_for_each_image_in_one_group(capsys: pytest.CaptureFixture[str]) -> None:

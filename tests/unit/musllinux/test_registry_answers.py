@@ -1,7 +1,8 @@
 """A registry's answers are somebody else's text: whatever they are, there is a manifest, none, or one clear error."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -37,28 +38,41 @@ class Canned(BaseAdapter):
         pass
 
 
-def ask(*answers: tuple[int, dict[str, str], bytes], known: Credentials = Credentials()) -> Manifest | None:  # noqa: B008
-    client = Client("registry.example.com", known, plain=False, backoff=0)
+@contextmanager
+def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[Client]:
+    client = Client("registry.example.com", Credentials(user="me", password="secret"), plain=False, backoff=0)
     client._session.mount("https://", Canned(list(answers)))
     try:
-        return client.manifest("me/image", "latest")
+        yield client
     finally:
         client.close()
 
 
-def understood(*answers: tuple[int, dict[str, str], bytes]) -> None:
+def ask(*answers: tuple[int, dict[str, str], bytes]) -> Manifest | None:
+    with answering(*answers) as client:
+        return client.manifest("me/image", "latest")
+
+
+def list_tags(*answers: tuple[int, dict[str, str], bytes]) -> list[str]:
+    with answering(*answers) as client:
+        return client.tags("me/image")
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Inside, the only error is RegistryError, of one line."""
     try:
-        found = ask(*answers, known=Credentials(user="me", password="secret"))
+        yield
     except RegistryError as error:
         assert error.message
         assert "\n" not in error.message
-    else:
-        assert found is None or isinstance(found.config, str)
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["config", "digest", "token"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["config", "digest", "token", "tags"]), inner)
+    ),
     max_leaves=8,
 )
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
@@ -70,6 +84,7 @@ HEADERS = st.fixed_dictionaries(
         "Docker-Content-Digest": WORDS,
         "Content-Type": WORDS,
         "Location": WORDS | WORDS.map("https://{}".format),
+        "Link": WORDS | WORDS.map('<{}>; rel="next"'.format),
     },
 )
 STATUS = st.sampled_from([200, 200, 200, 201, 301, 307, 400, 401, 401, 403, 404, 418, 429, 500])
@@ -81,7 +96,11 @@ BODY = st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode(
 def test_whatever_a_registry_answers_is_understood_or_one_line(
     answers: list[tuple[int, dict[str, str], bytes]],
 ) -> None:
-    understood(*answers)
+    with one_line():
+        found = ask(*answers)
+        assert found is None or isinstance(found.config, str)
+    with one_line():
+        assert all(isinstance(tag, str) for tag in list_tags(*answers))
 
 
 @pytest.mark.parametrize(
@@ -104,3 +123,15 @@ def test_a_token_with_a_line_break_is_no_second_header() -> None:
     challenge = {"WWW-Authenticate": 'Bearer realm="https://auth.example.com/token"'}
     with pytest.raises(RegistryError):
         ask((401, challenge, b"{}"), (200, {}, token), (200, {}, b"{}"))
+
+
+@pytest.mark.parametrize("tags", [1, "abc", {"a": 1}, True])
+def test_tags_that_are_no_list_are_one_line(tags: object) -> None:
+    with pytest.raises(RegistryError, match="in no form there is"):
+        list_tags((200, {}, json.dumps({"tags": tags}).encode()))
+
+
+@pytest.mark.parametrize("link", ["https://[", ".evil.example.com/v2/", ""])
+def test_a_link_to_the_next_page_cannot_lead_elsewhere(link: str) -> None:
+    with pytest.raises(RegistryError):
+        list_tags((200, {"Link": f'<{link or " "}>; rel="next"'}, b'{"tags": []}'), (200, {}, b'{"tags": ["stolen"]}'))

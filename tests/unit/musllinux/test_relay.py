@@ -3,14 +3,15 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 from tests.upstream import Upstream, bytes_of, on_loopback
 
-from musllinux import relay
+from musllinux import engine, registry, relay
 from musllinux.errors import FactoryError
 from musllinux.model import Base
 
@@ -118,3 +119,50 @@ def test_what_was_spoilt_after_the_check_is_not_served(hub: Hub, tmp_path: Path)
     stored[hub.digest].path.write_bytes(b"{}")
     with relay.serving(stored) as host:
         assert requests.get(f"http://{host}/v2/a/manifests/{hub.digest}", timeout=5).status_code == 500
+
+
+class Puller:
+    """An engine that pulls: keeps what it was asked for, and gets it from the registry as an engine would."""
+
+    def __init__(self) -> None:
+        self.images, self.asked = self, list[tuple[str, str]]()
+
+    def pull(self, reference: str, platform: str) -> SimpleNamespace:
+        self.asked.append((reference, platform))
+        host, _, rest = reference.partition("/")
+        repository, _, digest = rest.partition("@")
+        answer = requests.get(f"http://{host}/v2/{repository}/manifests/{digest}", timeout=5)
+        assert answer.status_code == 200
+        return SimpleNamespace(id="sha256:brought")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("here", "has", "pulls"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+def test_a_pristine_base_is_brought_where_the_engine_is_here_and_lacks_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool, has: bool, pulls: int
+) -> None:
+    puller = Puller()
+    hub.upstream.private = False
+    monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=here))
+    monkeypatch.setattr(engine, "image_facts", lambda _: object() if has else None)
+    monkeypatch.setattr(engine, "connect", lambda: puller)
+    monkeypatch.setattr(registry, "is_loopback", lambda host: not host)  # this hub is on loopback, Docker's is not
+    monkeypatch.setattr(registry.Client, "_send", plainly(hub.host))
+    found = relay.bring(hub.base, "linux/arm64", tmp_path, lambda _: None, None)
+    assert len(puller.asked) == pulls
+    assert found == ("sha256:brought" if pulls else hub.base.reference)
+    if pulls:
+        ((reference, platform),) = puller.asked
+        assert reference.endswith(f"/library/alpine@{hub.digest}")
+        assert platform == "linux/arm64"
+
+
+def plainly(host: str) -> Callable[..., requests.Response]:
+    """A client's requests without TLS."""
+
+    def send(_: object, method: str, path: str, headers: dict[str, str]) -> requests.Response:
+        return requests.request(method, f"http://{host}{path}", headers=headers, timeout=5)
+
+    return send

@@ -55,7 +55,17 @@ def test_its_images_are_marked_and_say_what_they_lack(tmp_path: Path) -> None:
     assert image.lacking == ("gfortran", "crypt", "rust")
 
 
-@pytest.mark.parametrize("text", ["", "{", json.dumps({"format": 2})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "1", json.dumps({"format": 2}), json.dumps({"format": 1})),
+        *(
+            json.dumps({**STATE, name: wrong})
+            for name in ("bases", "archives", "lacks", "index")
+            for wrong in (1, ["a"])
+        ),
+    ],
+)
 def test_a_damaged_state_is_one_line_that_names_it(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)

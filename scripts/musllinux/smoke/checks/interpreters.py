@@ -26,7 +26,7 @@ def stdlib_data() -> Mapping[str, Any]:
 
 @check(GROUP, "says what it is", each=interpreters)
 def identity(context: Context, python: Interpreter) -> str:
-    said = json.loads(context.python(python.tag, f"{HOME}/probes/identity.py").out)
+    said = _said(context, python)
     arch = context.image.arch
     same("its version", said["version"], python.version)
     same("its prefix", said["prefix"], python.prefix)
@@ -38,6 +38,16 @@ def identity(context: Context, python: Interpreter) -> str:
     _soabi(said["soabi"], python)
     _compilers(said["compiler"])
     return f"{said['version']} {said['soabi']}"
+
+
+def _said(context: Context, python: Interpreter) -> dict[str, Any]:
+    """What the interpreter says of itself, asked once."""
+
+    def ask() -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(context.python(python.tag, f"{HOME}/probes/identity.py").out)
+        return said
+
+    return context.shared.get(f"identity {python.tag}", ask)
 
 
 def _soabi(soabi: str, python: Interpreter) -> None:
@@ -55,7 +65,7 @@ def _compilers(said: list[str]) -> None:
 
 @check(GROUP, "platform tags", each=interpreters)
 def tags(context: Context, python: Interpreter) -> str:
-    said = json.loads(context.python(python.tag, f"{HOME}/probes/identity.py").out)["platforms"]
+    said = _said(context, python)["platforms"]
     minor = int(context.image.policy.underscored.partition("_")[2])
     wanted = [f"musllinux_1_{n}_{context.image.arch.name}" for n in range(minor, -1, -1)]
     same("packaging.tags", [tag for tag in said if tag.startswith("musllinux")], wanted)

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from musllinux.model import Interpreter, ordinal
+from musllinux.smoke import trial
 from musllinux.smoke.context import HOME, Context
 from musllinux.smoke.registry import check, interpreters, require, same
 
@@ -52,11 +53,11 @@ def audited(context: Context, python: Interpreter, wheel: Path, sample: str) -> 
 
 def tried(context: Context, tag: str, sample: str, wheel: Path) -> str:
     """Install and run it in the image, outside of the project's folder."""
-    module = f"smoke_{sample.removesuffix('_ext')}"
     script = (
         'cd "$1"; "$2" -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore '
         '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m "$4"'
     )
+    module = f"smoke_{sample.removesuffix('_ext')}"
     return context.bash(script, stem(tag, sample), f"/opt/python/{tag}/bin/python", wheel.name, module).last
 
 
@@ -80,4 +81,6 @@ def cxx(context: Context, python: Interpreter) -> str:
     wheel = make(context, python, "cxx_ext", "--no-isolation")
     same("libraries put into it", grafted(wheel), ["libgcc_s", "libstdc++"])
     musl = audited(context, python, wheel, "cxx_ext")
-    return f"from musl {musl} on: {tried(context, python.tag, 'cxx_ext', wheel)}"
+    site = f"{stem(python.tag, 'cxx_ext')}/site"
+    trial.unpack(context.main, [wheel], site.lstrip("/"))  # pip has installed the C one
+    return f"from musl {musl} on: {context.python(python.tag, '-m', 'smoke_cxx', env={'PYTHONPATH': site}).last}"

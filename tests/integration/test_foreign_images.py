@@ -1,0 +1,49 @@
+"""Images of other architectures from end to end: today's of .ci/plan.yaml, or MUSLLINUX_TESTS_IMAGES (ids, or `all`).
+
+What is built and tried already for the same inputs is not done again: a run that was cut off goes on where it was.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from musllinux import engine, matrix
+from musllinux.run import run
+from musllinux.smoke import record as smoke
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN: Mapping[str, Any] = yaml.safe_load((ROOT / ".ci/plan.yaml").read_text())
+ASKED = os.environ.get("MUSLLINUX_TESTS_IMAGES", "").replace(",", " ").split()
+# A day in UTC belongs to one image, whatever time zone a run is in.
+TODAY = PLAN["foreign"][dt.datetime.now(dt.UTC).toordinal() % len(PLAN["foreign"])]
+IMAGES = PLAN["foreign"] if ASKED == ["all"] else ASKED or [TODAY]
+INTERPRETERS = () if ASKED else PLAN["interpreters"]
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.needs("engine", "emulators"),
+    pytest.mark.timeout(60 * 60),
+]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_it_is_built_for_its_platform_and_every_check_is_green(image: str, root: Path) -> None:
+    options = [f"--interpreters={','.join(INTERPRETERS)}"] if INTERPRETERS else []
+    argv = [str(root / ".venv/bin/musllinux"), "build", "--smoke", image, *options]
+    done = run(argv, cwd=root, check=False, timeout=55 * 60)
+    assert done.code == 0, done.output[-6000:]
+    facts = engine.image_facts(f"{image}:latest")
+    platforms = {
+        f"musllinux_1_2_{name}": each.platform for name, each in matrix.load(root / "matrix.yaml").architectures.items()
+    }
+    assert facts is not None
+    assert facts.is_for(platforms[image])
+    tried = smoke.read(root / "build", image)
+    assert tried is not None
+    assert (tried.green, tried.image) == (True, facts.id)

@@ -1,0 +1,105 @@
+"""GitHub's workflows: what can be checked of them without GitHub."""
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.conftest import ROOT
+
+from musllinux.cli import parser
+from musllinux.run import run
+
+FOLDER = ROOT / ".github/workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+NAMES = [path.stem for path in WORKFLOWS]
+
+
+def actionlint() -> str:
+    """The program, or empty: $ACTIONLINT, on PATH, or where `go install` puts it."""
+    home = Path(os.environ.get("GOBIN") or Path(os.environ.get("GOPATH", Path.home() / "go")) / "bin")
+    return os.environ.get("ACTIONLINT") or shutil.which("actionlint") or shutil.which("actionlint", path=home) or ""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A workflow; YAML 1.1 takes its key `on` for true."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    content["on"] = content.pop(True)  # type: ignore[call-overload]
+    return content
+
+
+def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for job in workflow["jobs"].values():
+        yield from job["steps"]
+
+
+def test_there_are_workflows() -> None:
+    assert NAMES == ["check", "images", "lock"]
+
+
+@pytest.mark.skipif(
+    not actionlint(), reason="no actionlint: go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
+)
+def test_actionlint_finds_nothing() -> None:
+    """With shellcheck (a development dependency) on PATH it looks into the scripts, too."""
+    path = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ.get("PATH", "")])
+    done = run([actionlint(), "-no-color", *WORKFLOWS], env={"PATH": path}, check=False)
+    assert (done.code, done.output) == (0, "")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_nothing_may_be_written_unless_a_job_says_so(path: Path) -> None:
+    assert read(path)["permissions"] == {"contents": "read"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_two_runs_of_the_same_thing_do_not_meet(path: Path) -> None:
+    assert read(path)["concurrency"]["group"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_what_is_run_of_this_project_exists(path: Path) -> None:
+    """Verbs and options of musllinux are parsed, make's targets and scripts looked up."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    seen = 0
+    for step in steps(read(path)):
+        for words in _commands(step.get("run", "")):
+            seen += 1
+            if words[0] == "make":
+                assert set(words[1:]) <= targets, words
+            elif words[0] == ".venv/bin/musllinux":
+                parser().parse_args(words[1:])
+            elif words[0].startswith(("scripts/", ".ci/")):
+                assert os.access(ROOT / words[0], os.X_OK), words
+    assert seen
+
+
+def _commands(script: str) -> Iterator[list[str]]:
+    """The commands of this project in a script, without what the shell adds (redirections, pipes, substitutions)."""
+    script = "\n".join(line for line in script.splitlines() if "apt-get install" not in line)
+    for found in re.finditer(r"(?<![\w/.])(make|\.venv/bin/musllinux|scripts/\w+|\.ci/run)( [^|>)#&]*)?", script):
+        yield shlex.split(found.group().replace('"$REGISTRY"', "quay.io/x").strip())
+
+
+def test_images_are_built_from_upstream_on_the_matrixs_own_runners() -> None:
+    images = read(FOLDER / "images.yml")
+    assert images["env"]["SOURCES"] == "upstream"
+    build = images["jobs"]["build"]
+    assert build["strategy"]["matrix"] == "${{ fromJSON(needs.list.outputs.matrix) }}"
+    assert build["runs-on"] == "${{ matrix.runner }}"
+    assert build["strategy"]["fail-fast"] is False
+    assert {"schedule", "push", "pull_request", "workflow_dispatch"} == set(images["on"])
+
+
+def test_only_publishing_sees_credentials_and_only_attesting_has_an_identity() -> None:
+    jobs = read(FOLDER / "images.yml")["jobs"]
+    with_secrets = {name for name, job in jobs.items() if "secrets." in yaml.safe_dump(job)}
+    assert with_secrets == {"publish", "attest"}
+    assert "refs/heads/main" in jobs["publish"]["if"]
+    assert {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})} == {"attest"}
+    assert jobs["publish"]["concurrency"] == {"group": "publish", "cancel-in-progress": False}

@@ -29,9 +29,7 @@ BUILD = """
 cd /root/work
 python=/opt/python/$1/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
-"$python" -m pip download -q --no-deps --no-build-isolation --no-binary :all: -d sdist "$2" ||
-    "$python" -m pip download -q --no-deps --no-binary :all: -d sdist "$2"
-"$python" -m pip wheel -q --no-deps --no-cache-dir -w built sdist/*.tar.gz
+"$python" -m pip wheel --progress-bar=off --no-deps --no-cache-dir --no-binary "$2" -w built "$2" >&2
 auditwheel repair -w repaired built/*.whl >&2
 ls repaired
 """

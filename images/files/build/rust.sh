@@ -35,8 +35,12 @@ done
 	if [ -n "$host" ] && [ -x "$home/$linker" ]; then
 		printf '\n[target.%s]\nlinker = "%s"\n' "$host" "$PREFIX/$linker"
 	fi
-	if [ -n "$TIME64" ]; then
-		printf '\n[env] # time_t has 64 bits, as in C: for build scripts of the libc crate\n'
-		for name in $TIME64; do printf '%s = "1"\n' "$name"; done
+	if [ -n "$host$TIME64" ]; then printf '\n[env] # for build scripts; variables that are set already stay\n'; fi
+	# time_t has 64 bits, as in C: the libc crate's
+	for name in $TIME64; do printf '%s = "1"\n' "$name"; done
+	if [ -n "$host" ]; then
+		# else the crates cc and pkg-config take this for cross-compiling, with tools of other names or none
+		under=$(echo "$TARGET" | tr - _)
+		printf 'CC_%s = "gcc"\nCXX_%s = "g++"\nAR_%s = "ar"\nPKG_CONFIG_ALLOW_CROSS = "1"\n' "$under" "$under" "$under"
 	fi
 } >"$out/.cargo/config.toml"

@@ -49,6 +49,8 @@ def test_another_host_gets_its_linker_and_the_target_is_the_images(trees: Path) 
     add_host(trees)
     found = made(trees)
     assert found["build"] == {"target": TARGET}
+    assert found["env"]["PKG_CONFIG_ALLOW_CROSS"] == "1"
+    assert found["env"][f"CC_{TARGET.replace('-', '_')}"] == "gcc"
     assert found["target"][HOST] == {"linker": f"/opt/rust/lib/rustlib/{HOST}/bin/ld"}
 
 

@@ -71,7 +71,7 @@ class Place:
     engine: Engine
     interpreter: str
     typical: float = 20.0  # seconds that a round's build takes, learnt as it goes
-    lines: int = 40  # of output, likewise
+    lines: int = 16  # of output, likewise
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -129,15 +129,18 @@ SPOILS: dict[str, tuple[Callable[[Place, random.Random], None], ...]] = {
     "nothing but the record": (_record,),
     "the record and the archive": (_record, _archive),
     "the tools' script": (_comment("images/files/build/install_tools.py"),),
-    "the system's script": (_comment("images/files/build/system.sh"),),
+    "a file of the root": (_comment("images/files/rootfs/usr/local/bin/musllinux-floor"),),
+    "the system's script": (_comment("images/files/build/system.sh"),),  # every package is unpacked again
 }
+WEIGHTS = (2, 2, 3, 3, 2)
 
 
 # --- one round ------------------------------------------------------------------------------------------------------
 
 
 def play(place: Place, number: int, chance: random.Random, victims: Sequence[str]) -> Round:
-    victim, spoilt = chance.choice(list(victims)), chance.choice(list(SPOILS))
+    victim = chance.choice(list(victims))
+    (spoilt,) = chance.choices(list(SPOILS), WEIGHTS)
     for spoil in SPOILS[spoilt]:
         spoil(place, chance)
     by_line = chance.random() < 0.5
@@ -147,7 +150,9 @@ def play(place: Place, number: int, chance: random.Random, victims: Sequence[str
         place.engine.kill()  # what is left of it
         place.engine.start()
     again = _to_the_end(place.build())
-    place.typical = 0.8 * place.typical + 0.2 * max(3.0, again.seconds)
+    if not killed:  # it was over sooner: later rounds are to hit
+        place.typical = max(3.0, 0.7 * first.seconds)
+        place.lines = max(4, first.said.count("\n"))
     wrong = [*_judge_first(victim, first), *_judge_again(place, again)]
     return Round(
         number=number,

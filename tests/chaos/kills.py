@@ -30,9 +30,11 @@ from tests.conftest import ROOT
 from tests.integration.upstreams import copied
 
 IMAGE = "musllinux_1_2_x86_64"
+# A small system: its packages are unpacked and its layers are written in every second round.
+OVERLAY = "extends: default\npackages: {system: [bash, ca-certificates, musl-dev, zlib-dev]}\n"
 VICTIMS = ("driver", "driver and docker", "mirror", "registry", "engine")
 LIMIT = 1800  # seconds for one build
-CHECK = "gcc --version >/dev/null && /opt/python/*/bin/python3* && test -e /opt/tools/tools/spec.json && echo whole"
+CHECK = "bash --version >/dev/null && /opt/python/*/bin/python3* && test -e /opt/tools/tools/spec.json && echo whole"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,8 @@ class Place:
         )
 
     def build(self) -> subprocess.Popen[str]:
-        return self.start("build", "--sources=standin", f"--interpreters={self.interpreter}", IMAGE)
+        words = ["--sources=standin", f"--matrix={self.root}/small.yaml", f"--interpreters={self.interpreter}", IMAGE]
+        return self.start("build", *words)
 
 
 def prepare(folder: Path, cache: Path, interpreter: str) -> Place:
@@ -100,6 +103,7 @@ def prepare(folder: Path, cache: Path, interpreter: str) -> Place:
     root = folder / "repository"
     shutil.rmtree(root, ignore_errors=True)
     copied(root)
+    (root / "small.yaml").write_text(OVERLAY)
     return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter)
 
 
@@ -304,6 +308,7 @@ def main() -> int:
     parser.add_argument("--interpreter", default="cp311-cp311")
     parser.add_argument("--victims", nargs="+", default=list(VICTIMS), choices=VICTIMS)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the engine is stopped
     place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter)
     place.engine.start()
     try:

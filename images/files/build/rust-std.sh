@@ -40,7 +40,14 @@ fi
 flags="-Cembed-bitcode=yes --remap-path-prefix=$sources=/rustc/$commit"
 for name in $CFG; do flags="$flags --cfg=$name"; done
 for name in $TIME64; do export "$name=1"; done
-RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags CARGO_PROFILE_RELEASE_DEBUG=0 \
+# projects that ask for panic = "abort" link this crate, which must be compiled so itself
+cat >rustc <<-'END'
+	#!/bin/sh
+	case " $* " in *" --crate-name panic_abort "*) set -- "$@" -Cpanic=abort ;; esac
+	exec "$@"
+END
+chmod +x rustc
+RUSTC_WRAPPER=$PWD/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags CARGO_PROFILE_RELEASE_DEBUG=0 \
 	cargo build --quiet --release --target "$TARGET" \
 	-Z build-std=std,core,alloc,proc_macro,panic_abort,panic_unwind,test
 mkdir -p "$out"

@@ -57,7 +57,7 @@ def part_for(matrix: Matrix, selection: Selection) -> Part:
         policies=_once(policy for policy, _ in pairs),
         pythons=_once([*default_series(), *asked]),
         packages=packages(matrix),
-        native=tuple(matrix.packages.native),
+        native=_once([*matrix.packages.native, *matrix.rust.builder]),
     )
 
 

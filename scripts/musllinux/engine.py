@@ -207,6 +207,8 @@ def asking(what: str) -> Iterator[None]:
     except NotFound:
         raise
     except (DockerException, RequestException) as error:
+        if any(isinstance(cause, ConnectionError) for cause in _chain(error)):
+            raise _unreachable(error) from error
         said = getattr(error, "explanation", None) or str(error)
         raise EngineError(
             f"the container engine fails, asked {what}: {said}", hint="`musllinux doctor` looks closer"
@@ -322,6 +324,11 @@ def _unreachable(error: BaseException) -> EngineError:
         return EngineError(
             f"no container engine answers at {where}",
             hint="`make setup` installs and starts one; else `service docker start`, or set DOCKER_HOST",
+        )
+    if any(isinstance(c, ConnectionError) for c in causes):
+        return EngineError(
+            f"the container engine at {where} went away in the middle of an answer",
+            hint="start it again (`make setup`); its own log says why it ended",
         )
     return EngineError(
         f"the container engine at {where} does not answer: {error}", hint="`musllinux doctor` looks closer"

@@ -3,9 +3,14 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
 
-from musllinux.engine import connect
+from musllinux.engine import asking, connect
 from musllinux.errors import FactoryError
+
+if TYPE_CHECKING:
+    import docker
 
 DATABASES = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")  # apk 3 on a merged-usr root: the second
 
@@ -15,22 +20,26 @@ def installed_packages(reference: str) -> tuple[str, ...]:
 
     Raises FactoryError where the image has no apk database.
     """
+    with closing(connect()) as client, asking(f"for the packages of {reference}"):
+        for text in _databases(client, reference):
+            return tuple(sorted(parse(text)))
+    raise FactoryError(f"{reference} has no apk database", hint="is it an Alpine image?")
+
+
+def _databases(client: "docker.DockerClient", reference: str) -> Iterator[str]:
+    """The text of each database that the image has."""
     from docker.errors import NotFound  # noqa: PLC0415 - slow to import
 
-    container = connect().containers.create(reference, ["/bin/true"])
+    container = client.containers.create(reference, ["/bin/true"])
     try:
         for place in DATABASES:
-            try:
+            with suppress(NotFound):
                 stream, _ = container.get_archive(place)
-            except NotFound:
-                continue
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-                member = tar.extractfile(tar.getmembers()[0])
-                text = member.read().decode("utf-8", "replace") if member else ""
-            return tuple(sorted(parse(text)))
+                with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                    member = tar.extractfile(tar.getmembers()[0])
+                    yield member.read().decode("utf-8", "replace") if member else ""
     finally:
         container.remove(force=True)
-    raise FactoryError(f"{reference} has no apk database", hint="is it an Alpine image?")
 
 
 def parse(text: str) -> Iterator[str]:

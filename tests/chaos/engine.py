@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+TRIES = 4
 PATIENCE = 120  # seconds until an engine answers; after a kill it looks at everything it has
 
 
@@ -25,7 +26,15 @@ class Engine:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises RuntimeError with the end of its log where it does not."""
+        """Start it and wait until it answers, as often as a service manager would. Raises RuntimeError."""
+        for _ in range(TRIES - 1):
+            with suppress(RuntimeError):  # its containerd has 15 s, too little on a machine that is busy
+                self._start()
+                return
+            self.kill()
+        self._start()
+
+    def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = ["dockerd", f"--data-root={self.folder}/docker", f"--exec-root={self.folder}/exec"]
         argv += [f"--pidfile={self.folder}/docker.pid", f"--host={self.host}"]

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAN: Mapping[str, Any] = yaml.safe_load((ROOT / ".ci/plan.yaml").read_text())
 ASKED = os.environ.get("MUSLLINUX_TESTS_IMAGES", "").replace(",", " ").split()
 # A day in UTC belongs to one image, whatever time zone a run is in.
-TODAY = PLAN["foreign"][dt.datetime.now(dt.UTC).toordinal() % len(PLAN["foreign"])]
-IMAGES = PLAN["foreign"] if ASKED == ["all"] else ASKED or [TODAY]
+TURN = dt.datetime.now(dt.UTC).toordinal() % max(len(PLAN["foreign"]), 1)
+IMAGES = [*PLAN["foreign"], *PLAN["waiting"]] if ASKED == ["all"] else ASKED or PLAN["foreign"][TURN : TURN + 1]
 INTERPRETERS = () if ASKED else PLAN["interpreters"]
 
 pytestmark = [

@@ -16,7 +16,7 @@ from musllinux.matrix import load
 from musllinux.model import Image, Interpreter, Selection, resolve
 from musllinux.settings import Source, from_args
 from musllinux.smoke import cratesconfig, pipconfig, trial
-from musllinux.smoke.checks import packages
+from musllinux.smoke.checks import packages, rust
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import Context, Shared
 from musllinux.smoke.runner import EMULATION, inspect
@@ -132,7 +132,9 @@ def _build(context: Context, project: Project, python: Interpreter) -> Path:
         if project.apk:
             packages.install(context, container, *project.apk)
         argv = ["bash", "-euo", "pipefail", "-c", BUILD, "bash", python.tag, project.name]
-        name = container.run(*argv, log=print, seconds=3600, env=_jobs()).last
+        name = container.run(
+            *argv, log=print, seconds=3600, env={**_jobs(), **rust.pyo3_settings(context, python)}
+        ).last
         path = context.work / name
         path.write_bytes(container.get(f"{WORK}/repaired/{name}"))
         print(container.run("muslabi", f"{WORK}/repaired/{name}", log=print).out)

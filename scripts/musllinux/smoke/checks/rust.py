@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from musllinux.model import Image, Interpreter
 from musllinux.smoke import cratesconfig, pipconfig
-from musllinux.smoke.checks import clients, wheels
+from musllinux.smoke.checks import wheels
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import HOME, Context
 from musllinux.smoke.registry import LeftOut, check, interpreters, require, same
@@ -106,16 +106,27 @@ def extension(context: Context, python: Interpreter) -> str:
 
 @check(GROUP, "setuptools-rust builds a project", weight=40)
 def setuptools_rust(context: Context) -> str:
-    return _from_index(context, "rust_setuptools", clients.chosen(context.image)[0])
+    return _from_index(context, "rust_setuptools", context.image.interpreters[0])
 
 
 @check(GROUP, "maturin builds a project with pyo3", weight=90)
 def maturin(context: Context) -> str:
-    plain = [one.tag for one in context.image.interpreters if not one.free_threaded]
+    plain = [one for one in context.image.interpreters if not one.free_threaded]
     return _from_index(context, "rust_maturin", plain[-1])
 
 
-def _from_index(context: Context, sample: str, tag: str) -> str:
+def pyo3_settings(context: Context, python: Interpreter) -> dict[str, str]:
+    """What pyo3's build script is told where rustc is another architecture's program (the stand-in's in foreign images).
+
+    It takes that for cross-compiling, and must know for which Python.
+    """
+    said = context.run("rustc", "--version", "--verbose").out.splitlines()
+    host = next(line.removeprefix("host: ") for line in said if line.startswith("host: "))
+    own = host.partition("-")[0] == _target(context).partition("-")[0]
+    return {} if own else {"PYO3_CROSS_PYTHON_VERSION": python.series}
+
+
+def _from_index(context: Context, sample: str, python: Interpreter) -> str:
     """Build a sample whose backend comes from the package index, and whose crates may come from cargo's registry."""
     _target(context)
     problem = context.shared.get("index", pipconfig.reachable)
@@ -125,9 +136,10 @@ def _from_index(context: Context, sample: str, tag: str) -> str:
         container.run("mkdir", "-p", WORK, log=context.log)
         container.put({f"{WORK.strip('/')}/project": context.samples / sample})
         _fetch(context, container)
-        said = container.run("bash", "-euo", "pipefail", "-c", _BUILD, "bash", tag, log=context.log, seconds=900)
+        argv = ["bash", "-euo", "pipefail", "-c", _BUILD, "bash", python.tag]
+        said = container.run(*argv, log=context.log, seconds=900, env=pyo3_settings(context, python))
     wheel, ran = said.out.splitlines()[-2:]
-    same("the repaired wheel", wheel, f"smoke_{sample}-1.0-{tag}-{context.image.plat}.whl")
+    same("the repaired wheel", wheel, f"smoke_{sample}-1.0-{python.tag}-{context.image.plat}.whl")
     return ran
 
 

@@ -116,7 +116,7 @@ def maturin(context: Context) -> str:
 
 
 def pyo3_settings(context: Context, python: Interpreter) -> dict[str, str]:
-    """What pyo3's build script is told where rustc is another architecture's program (the stand-in's in foreign images).
+    """What pyo3's build script is told where rustc is a program of another architecture (the stand-in's).
 
     It takes that for cross-compiling, and must know for which Python.
     """

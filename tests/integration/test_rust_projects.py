@@ -4,14 +4,14 @@ the tag says they run. Takes minutes each; emulated ones much longer."""
 import os
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from musllinux.emulation import emulated
-from musllinux.engine import image_facts
+from musllinux.engine import connect, image_facts
 from musllinux.matrix import load
 from musllinux.model import Image, Interpreter, Selection, resolve
 from musllinux.settings import Source, from_args
@@ -97,7 +97,10 @@ def _image(root: Path, name: str) -> Image:
     settings = from_args(Namespace())
     matrix = load(root / "matrix.yaml")
     supply = present(settings, matrix, Source.STANDIN if standin else Source.UPSTREAM)
-    return resolve(matrix, supply, Selection(ids=(name,)))[0]
+    with closing(connect()) as client:  # an image may have been made with some interpreters only
+        listed = client.containers.run(f"{name}:latest", ["manylinux-interpreters", "list"], remove=True)
+    tags = tuple(bytes(listed).decode().split())
+    return resolve(matrix, supply, Selection(ids=(name,), interpreters=tags))[0]
 
 
 def _interpreter(image: Image) -> Interpreter:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+SHM = Path("/dev/shm")  # memory: a million small files would wear a disk
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from tests.unit.muslabi import elfmaker  # noqa: E402 - the path is set above
@@ -68,7 +69,8 @@ def fuzz(target: str, runs: int, corpus: Path) -> int:
     options = ["-max_len=16384", "-timeout=60", "-rss_limit_mb=2048", f"-artifact_prefix={corpus}/found-"]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}", "PATH": "/usr/bin:/bin"}
     log = corpus / f"{target}.log"
-    with log.open("w") as stream:
+    scratch = tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None)
+    with scratch as environment["TMPDIR"], log.open("w") as stream:
         arguments = [*command, *options, str(corpus / target)]
         done = subprocess.run(arguments, stdout=stream, stderr=stream, check=False, env=environment)
     said = log.read_text(errors="replace")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LABEL = "io.github.musllinux-factory.smoke"
 LIFETIME = 7200  # seconds: a container of a killed run ends and goes away by itself
+# Images hold no bytecode. Here it is kept from one start of Python to the next, outside of what is tried: emulated,
+# compiling pip's modules anew takes most of a start.
+BYTECODE = {"PYTHONPYCACHEPREFIX": "/smoke/bytecode"}
 SHOWN = 25  # lines of a failed command's output in a check's detail; the log has all
 Log = Callable[[str], None]
 
@@ -96,7 +99,7 @@ class Container:
         """Run a command to its end. Raises Failed when it takes longer than `seconds` (natively), and with `check` when
         its exit code is not 0. `bypass` leaves out the entrypoint, as `docker exec` does."""
         shown = pasteable(argv, env)
-        options = {"environment": dict(env or {}), "user": user, "workdir": cwd}
+        options = {"environment": {**BYTECODE, **(env or {})}, "user": user, "workdir": cwd}
         command = argv if bypass else (*self.entry, *argv)
         code, said = self._exec(command, stdin, seconds * self.slow, options, shown)
         out, err = (text.decode(errors="replace") for text in (said.out, said.err))

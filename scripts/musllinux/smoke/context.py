@@ -75,8 +75,8 @@ class Context:
         return self.run("bash", "-euo", "pipefail", "-c", script, "bash", *arguments, **options)
 
     def python(self, tag: str, *argv: str, **options: Any) -> Result:
-        """An interpreter of the image by its tag, without writing bytecode."""
-        return self.run(f"/opt/python/{tag}/bin/python", "-B", *argv, **options)
+        """An interpreter of the image by its tag."""
+        return self.run(f"/opt/python/{tag}/bin/python", *argv, **options)
 
     @contextmanager
     def fresh(

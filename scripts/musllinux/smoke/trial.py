@@ -123,4 +123,4 @@ def run_python(context: Context, place: Container, python: Interpreter, *argv: s
     """Run the transplanted interpreter; its last line."""
     program = f"/opt/python/{python.tag}/bin/python"
     variables = {"LD_LIBRARY_PATH": LIBRARIES, "HOME": HOME, **env}
-    return place.run(program, "-B", *argv, log=context.log, env=variables).last
+    return place.run(program, *argv, log=context.log, env=variables).last

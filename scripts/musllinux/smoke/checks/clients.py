@@ -13,7 +13,7 @@ from musllinux.engine import find_client
 from musllinux.model import Image
 from musllinux.run import CommandError, run
 from musllinux.smoke import pipconfig
-from musllinux.smoke.containers import LABEL, Mount
+from musllinux.smoke.containers import BYTECODE, LABEL, Mount
 from musllinux.smoke.context import Context
 from musllinux.smoke.registry import Failed, LeftOut, check, same
 
@@ -44,7 +44,7 @@ def pip(context: Context) -> str:
         for tag in dict.fromkeys(tags):
             python = f"/opt/python/{tag}/bin/python"
             container.run("rm", "-rf", SITE, log=context.log)
-            container.run(python, "-B", "-m", "pip", "install", *options, "setuptools", log=context.log)
+            container.run(python, "-m", "pip", "install", *options, "setuptools", log=context.log)
         return container.run("sh", "-c", f"ls -d {SITE}/setuptools-*", log=context.log).last.rpartition("/")[2]
 
 
@@ -93,6 +93,7 @@ def _environment(
     create.append(f"--label={LABEL}={context.containers.run_id}")
     network = pipconfig.network()
     create += [f"--network={network}"] if network else []
+    create += [f"--env={name}={value}" for name, value in BYTECODE.items()]
     own = dict.fromkeys((name for name in os.environ if name.startswith("CIBW_")), "")
     return {
         **own,

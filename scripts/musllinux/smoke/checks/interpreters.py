@@ -127,7 +127,7 @@ def pip(context: Context, python: Interpreter) -> str:
     """As cibuildwheel looks: python and pip resolve inside the interpreter's own folder, build is importable."""
     folder = f"/opt/python/{python.tag}/bin"
     script = (
-        f'export PATH="{folder}:$PATH" PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1; '
+        f'export PATH="{folder}:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1; '
         "which python pip; python -m pip check; python -c 'import build; print(build.__version__)'; pip --version"
     )
     lines = context.bash(script).out.splitlines()

@@ -145,14 +145,14 @@ def _from_index(context: Context, sample: str, python: Interpreter) -> str:
 
 _BUILD = f"""
 cd {WORK}
-export PATH="/opt/python/$1/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+export PATH="/opt/python/$1/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1
 python -m build --wheel --outdir built project >&2
 auditwheel repair -w repaired built/*.whl >&2
 muslabi repaired/*.whl >&2
 python -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore --target site repaired/*.whl >&2
 ls repaired
 wheel=$(ls repaired)
-PYTHONPATH=site python -B -m "${{wheel%%-*}}"
+PYTHONPATH=site python -m "${{wheel%%-*}}"
 """
 
 

@@ -25,7 +25,7 @@ def make(context: Context, python: Interpreter, sample: str, options: str = "") 
     folder = stem(python.tag, sample)
     script = (
         'rm -rf "$1"; mkdir -p "$1"; cp -r "/smoke/wheels/$2" "$1/project"; cd "$1"; '
-        f'export PATH="/opt/python/{python.tag}/bin:$PATH" PIP_NO_INDEX=1 PYTHONDONTWRITEBYTECODE=1; '
+        f'export PATH="/opt/python/{python.tag}/bin:$PATH" PIP_NO_INDEX=1; '
         f"python -m build --wheel {options} --outdir built project; auditwheel repair -w repaired built/*.whl; "
         "ls repaired"
     )
@@ -55,7 +55,7 @@ def tried(context: Context, tag: str, sample: str, wheel: Path) -> str:
     """Install and run it in the image, outside of the project's folder."""
     script = (
         'cd "$1"; "$2" -m pip install -q --no-index --no-deps --no-compile --root-user-action=ignore '
-        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -B -m "$4"'
+        '--disable-pip-version-check --target site "repaired/$3"; PYTHONPATH=site "$2" -m "$4"'
     )
     module = f"smoke_{sample.removesuffix('_ext')}"
     return context.bash(script, stem(tag, sample), f"/opt/python/{tag}/bin/python", wheel.name, module).last

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Upstream:
     asked: list[str] = field(default_factory=list)
     realm: str = "https://auth.docker.io/token"
     private: bool = True  # a token is wanted, as Docker Hub does
+    # in every image: an engine remembers by digest what it got, spoilt or not, from one run of the tests to the next
+    author: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def python(self, version: str, content: bytes | Path, folder: str = "", suffix: str = "tar.xz") -> None:
         """A release of CPython."""
@@ -89,6 +92,7 @@ class Upstream:
         config = {
             "os": system,
             "architecture": architecture,
+            "author": self.author,
             "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
             "rootfs": {"type": "layers", "diff_ids": diffs},
         }

@@ -55,13 +55,11 @@ CRYPTOGRAPHY = Project(
     apk=("libffi-dev", "openssl-dev"),
     beside=("cffi", "pycparser"),
 )
-WANTED = [
-    ("musllinux_1_2_x86_64", ORJSON),
-    ("musllinux_1_2_x86_64", RPDS),
-    ("musllinux_1_2_x86_64", CRYPTOGRAPHY),
-    ("musllinux_1_2_aarch64", ORJSON),
-    ("musllinux_1_2_armv7l", ORJSON),
-]
+EVERYWHERE = [("musllinux_1_2_x86_64", ORJSON), ("musllinux_1_2_x86_64", RPDS), ("musllinux_1_2_x86_64", CRYPTOGRAPHY)]
+EMULATED = [("musllinux_1_2_aarch64", ORJSON), ("musllinux_1_2_armv7l", ORJSON)]
+# those take an hour: `make test-all`, or MUSLLINUX_TESTS_IMAGES with the ids
+ASKED = os.environ.get("MUSLLINUX_TESTS_IMAGES", "").replace(",", " ").split()
+WANTED = [*EVERYWHERE, *(one for one in EMULATED if "all" in ASKED or one[0] in ASKED)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musllinux.engine import connect
+from musllinux.engine import connect, image_facts
 from musllinux.smoke.registry import Failed
 from musllinux.smoke.streams import Said, TooLate, talk
 
@@ -259,15 +259,16 @@ class Containers:
             container.remove()
 
     def _pull(self, image: str, platform: str) -> None:
-        from docker.errors import APIError, ImageNotFound  # noqa: PLC0415
+        """Bring an image that is not here, or is here for another platform: a tag over several names one at a time."""
+        from docker.errors import APIError  # noqa: PLC0415
 
+        found = image_facts(image, self.engine.client)
+        if found and found.is_for(platform):
+            return
         try:
-            self.engine.client.images.get(image)
-        except ImageNotFound:
-            try:
-                self.engine.client.images.pull(image, platform=platform)
-            except APIError as error:
-                raise Failed(f"cannot pull {image}: {error.explanation or error}") from None
+            self.engine.client.images.pull(image, platform=platform)
+        except APIError as error:
+            raise Failed(f"cannot pull {image}: {error.explanation or error}") from None
 
 
 def pack(files: Mapping[str, bytes | Path]) -> bytes:

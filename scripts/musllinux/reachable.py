@@ -42,13 +42,19 @@ def sources(matrix: Matrix, environ: Mapping[str, str] = os.environ) -> list[Sou
     base = named(section.base)
     release = next(iter(matrix.policies.values())).alpine
     arch = next(iter(matrix.architectures.values())).apk
-    index = environ.get("PIP_INDEX_URL") or environ.get("UV_DEFAULT_INDEX") or "https://pypi.org/simple"
+    index = environ.get("PIP_INDEX_URL") or environ.get("UV_DEFAULT_INDEX") or _pips_own_index()
     return [
         Source(name="packages", url=f"{section.mirror}/v{release}/main/{arch}/APKINDEX.tar.gz"),
         Source(name="CPython", url=f"{section.python}/"),
         Source(name="base images", url=f"https://{base.api}/v2/"),
         Source(name="Python tools", url=f"{index.rstrip('/')}/pip/"),
     ]
+
+
+def _pips_own_index() -> str:
+    from pip._internal.models.index import PyPI  # noqa: PLC0415 - pip's default has no public name
+
+    return str(PyPI.simple_url)
 
 
 def ask(wanted: Iterable[Source], ca: Path | None) -> list[Reached]:

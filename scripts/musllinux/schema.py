@@ -173,7 +173,7 @@ class UpstreamSection(Section):
     python: Url
     base: BaseReference
     rust: RustTarget
-    crates: Url
+    crates: Url | None = None  # a sparse index of the crates that std needs; cargo's own default where none is named
     publishable: bool
 
 

@@ -53,7 +53,7 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
         lacks={},
         rust=section.rust,
         rust_releases=dict.fromkeys(matrix.architectures, matrix.rust.alpine),
-        crates=section.crates,
+        crates=section.crates or "",
     )
 
 

@@ -31,8 +31,9 @@ if [ -d "$library/vendor" ]; then
 		>>.cargo/config.toml
 	export CARGO_NET_OFFLINE=true
 else # cargo checks each against the sum in std's Cargo.lock, which came with the signed package
-	printf '[source.crates-io]\nreplace-with = "index"\n[source.index]\nregistry = "sparse+%s/"\n' "$CRATES_INDEX" \
-		>>.cargo/config.toml
+	[ -z "$CRATES_INDEX" ] ||
+		printf '[source.crates-io]\nreplace-with = "index"\n[source.index]\nregistry = "sparse+%s/"\n' "$CRATES_INDEX" \
+			>>.cargo/config.toml
 	[ -z "${SSL_CERT_FILE:-}" ] || export CARGO_HTTP_CAINFO="$SSL_CERT_FILE"
 fi
 # As the Rust project has it: bitcode for users' LTO, and paths that say the release and not the place. (Unlike it, in

@@ -39,5 +39,5 @@ def everything(matrix: Matrix) -> Supply:
         lacks={},
         rust=section.rust,
         rust_releases=dict.fromkeys(matrix.architectures, matrix.rust.alpine),
-        crates=section.crates,
+        crates=section.crates or "",
     )

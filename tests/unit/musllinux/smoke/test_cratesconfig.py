@@ -66,9 +66,9 @@ def test_a_registry_on_loopback_takes_the_hosts_network(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "said",
     [
-        "error: failed to download from `https://static.crates.io/crates/pyo3/0.30.1/download`",
+        "error: failed to download from `https://static.registry.invalid/crates/pyo3/0.30.1/download`",
         "warning: spurious network error (3 tries remaining): [6] Couldn't resolve host name",
-        "error: failed to get successful HTTP response from `https://index.crates.io/config.json`, got 503",
+        "error: failed to get successful HTTP response from `https://index.registry.invalid/config.json`, got 503",
         "error: download of config.json failed",
     ],
 )

@@ -97,7 +97,7 @@ SPOILT: Mapping[str, tuple[str, str]] = {
     "CPython's tests": ("RUN mkdir -p {prefix}/lib/python{series}/test", "no tests of CPython"),
     "a build folder": ("RUN mkdir /sysroot", "no leftovers of the build"),
     "a compiler's path of the build": (
-        "RUN echo '# --sysroot=/sysroot' >> $(ls {prefix}/lib/python{series}/config-*/Makefile)",
+        "RUN echo 'BLDSHARED= gcc -shared --sysroot=/sysroot' >> $(ls {prefix}/lib/python{series}/config-*/Makefile)",
         "no trace of the cross build",
     ),
     "a key too many": ("RUN touch /etc/apk/keys/other.rsa.pub", "apk's repositories and keys are the base's own"),

@@ -1,5 +1,6 @@
 """The floor by construction (docs/floor.md): what the linker sees, what the interpreters need, what projects get."""
 
+from muslabi import database
 from musllinux.model import Interpreter
 from musllinux.smoke.containers import Container
 from musllinux.smoke.context import HOME, Context
@@ -41,6 +42,10 @@ def stub(context: Context) -> str:
     require(f"[{context.image.arch.libc}]" in dynamic, f"the stub's SONAME is not {context.image.arch.libc}")
     seen, real = _exports(context, STUB), _exports(context, f"{NEWEST}/libc.so")
     require(not seen - real, f"the stub has names that no libc here has: {', '.join(sorted(seen - real)[:9])}")
+    beyond = seen - database.load().exports(context.image.arch.name, context.image.policy.floor)
+    require(
+        not beyond, f"the stub has names newer than musl {context.image.policy.floor}: {', '.join(sorted(beyond)[:9])}"
+    )
     return f"{len(seen)} of {len(real)} names; newer: {', '.join(_telling(context)) or 'none that matters'}"
 
 

@@ -100,6 +100,10 @@ SPOILT: Mapping[str, tuple[str, str]] = {
         "RUN echo 'BLDSHARED= gcc -shared --sysroot=/sysroot' >> $(ls {prefix}/lib/python{series}/config-*/Makefile)",
         "no trace of the cross build",
     ),
+    "another compiler's name": (
+        "RUN echo 'CC= clang' >> $(ls {prefix}/lib/python{series}/config-*/Makefile)",
+        "no trace of the cross build",
+    ),
     "a key too many": ("RUN touch /etc/apk/keys/other.rsa.pub", "apk's repositories and keys are the base's own"),
     "a mirror of the build": (
         "RUN echo http://127.0.0.1:1/alpine/v3.20/main >> /etc/apk/repositories",

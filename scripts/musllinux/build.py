@@ -111,7 +111,7 @@ def _alone(image: Image, shop: Workshop) -> Iterator[None]:
 
 def _require_emulator(image: Image, shop: Workshop) -> None:
     """Said before hours of work: one step of a foreign image runs as the target, where no builder of its own does."""
-    if shop.builder or not emulation.engine_is_here() or not emulation.emulated(image.arch.platform):
+    if shop.builder or not emulation.engine_is_here() or not emulation.emulated(image.arch):
         return
     problem = emulation.handler(image.arch.qemu).problem
     if problem:

@@ -91,10 +91,10 @@ def floor_symbols(image: Image) -> str:
 
 
 def secrets(image: Image, proxies: Mapping[str, str]) -> str:
-    """The `sources` secret: shell that images/files/build/sources.sh reads.
+    """The `sources` secret: assignments that images/files/build/sources.sh reads.
 
-    It is sourced, so it can say what belongs to some steps or to apk alone: Rust's packages are another release's, and
-    proxies are given to apk as every version understands them, to other programs (cargo) as the user wrote them.
+    Proxies are there twice where a password needs more than a URL: as the user wrote them, for most programs (cargo),
+    and, as `APK_<NAME>`, as every version of apk understands them.
     """
     mirror = _plain(image.supply.mirror)
 
@@ -103,29 +103,25 @@ def secrets(image: Image, proxies: Mapping[str, str]) -> str:
 
     values = {
         "APK_REPOSITORIES": plain(image.repositories),
+        "RUST_REPOSITORIES": plain(image.rust_repositories),
         "CRATES_INDEX": image.supply.crates,
         "APK_KEY_NAME": Path(image.supply.apk_key).name,
         "HTTP_AUTH": mirror.auth,
         **proxies,
+        **_apks_proxies(proxies),
     }
-    rust = shlex.quote(plain(image.rust_repositories))
-    steps = f"case ${{REPOSITORIES:-}} in rust) APK_REPOSITORIES={rust} ;; esac\n"
-    return _assignments(values, "\n") + steps + _proxied_apk(proxies)
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
-def _assignments(values: Mapping[str, str], end: str) -> str:
-    return "".join(f"{name}={shlex.quote(value)}{end}" for name, value in values.items())
-
-
-def _proxied_apk(proxies: Mapping[str, str]) -> str:
-    """apk with proxies that it understands, where a password needs more than a URL; empty where none does."""
+def _apks_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
+    """Proxies that apk understands and the password it is given apart; empty where it understands the user's own."""
     through = {name: _plain(value) for name, value in sorted(proxies.items(), key=_https_first)}
     auth = next((proxy.auth for proxy in through.values() if proxy.auth), "")
     if not auth:
-        return ""
+        return {}
     # lower-case spellings last: they go first
-    plain = {name.lower(): proxy.url for name, proxy in reversed(through.items())}
-    return f'apk() {{ {_assignments({**plain, "HTTP_PROXY_AUTH": auth}, " ")}command apk "$@"; }}\n'
+    plain = {f"APK_{name.upper()}": proxy.url for name, proxy in reversed(through.items())}
+    return {**plain, "APK_PROXY_AUTH": auth}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from musllinux import emulation, engine, lockfile, reachable, realrun, secretfil
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.redact import redact
 from musllinux.run import run as run_program
+from musllinux.schema import ArchitectureSection
 from musllinux.settings import Settings
 
 GIB = 1 << 30
@@ -58,7 +59,7 @@ def examine(run: Settings) -> Iterator[Finding]:
     yield from docker_commands(engine.candidates())
     about, facts = engine_facts()
     yield about
-    yield from emulators({arch.qemu for arch in run.matrix().architectures.values()}, platform.machine())
+    yield from emulators(run.matrix().architectures.values(), platform.machine())
     own = {"engine": Path(facts["DockerRootDir"])} if facts.get("DockerRootDir") else {}
     yield buildkit()
     yield from disks({"downloads": run.cache, "records": run.work, **own})
@@ -118,13 +119,14 @@ def engine_facts() -> tuple[Finding, Mapping[str, Any]]:
     return Finding(name="engine", verdict=Verdict.OK, seen=seen), info
 
 
-def emulators(names: Iterable[str], machine: str, binfmt: Path = emulation.BINFMT) -> Iterator[Finding]:
+def emulators(
+    arches: Iterable[ArchitectureSection], machine: str, binfmt: Path = emulation.BINFMT
+) -> Iterator[Finding]:
     """qemu-user for every architecture of the matrix that this processor does not run by itself."""
     if not emulation.engine_is_here():
         yield Finding(name="emulators", verdict=Verdict.NOTE, seen="the engine is on another machine: not looked at")
         return
-    native = {machine, *(["i386"] if machine == "x86_64" else [])}
-    for name in sorted(set(names) - native):
+    for name in sorted({arch.qemu for arch in arches if machine not in (arch.runs_on or arch.uname)}):
         yield emulator(name, binfmt)
 
 

@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from musllinux.model import Architecture
+
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
-# What a kernel runs without an emulator, by the machine's own name (32-bit x86 on x86_64 is a property of the kernel).
-NATIVE = {"x86_64": {"linux/amd64", "linux/386"}, "aarch64": {"linux/arm64"}, "i686": {"linux/386"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,9 @@ def number(version: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def emulated(docker_platform: str) -> bool:
-    """Whether programs of linux/arm/v7 and the like need an emulator on this machine."""
-    return docker_platform not in NATIVE.get(platform.machine(), set())
+def emulated(arch: Architecture) -> bool:
+    """Whether programs of an architecture need an emulator on this machine."""
+    return platform.machine() not in arch.runs_on
 
 
 def engine_is_here() -> bool:

@@ -93,6 +93,7 @@ class Architecture:
     bits: int
     endian: str
     uname: tuple[str, ...]
+    runs_on: tuple[str, ...]  # `uname -m` of machines that need no emulator for it
     entry: tuple[str, ...]
     march: tuple[str, ...]
     qemu: str
@@ -409,6 +410,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         bits=section.bits,
         endian=section.endian,
         uname=tuple(section.uname),
+        runs_on=tuple(section.runs_on or section.uname),
         entry=tuple(section.entry),
         march=tuple(section.march),
         qemu=section.qemu,

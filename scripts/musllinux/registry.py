@@ -24,6 +24,7 @@ from musllinux.errors import FactoryError, UsageError
 
 TRIES = 4  # of a request that meets a busy or broken server; waits 0, 1, 2, 4 s, or what the server asks for
 TIMEOUT = 30.0  # seconds without an answer
+MOST = 256 * 2**20  # bytes of one answer: manifests have kilobytes, layers of base images some megabytes
 MANIFESTS = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -99,6 +100,17 @@ class Named:
     def api(self) -> str:
         """The host that answers for it: Docker Hub's has a name of its own."""
         return _HUB_API if self.host == _HUB else self.host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One whole answer to a request."""
+
+    url: str  # after redirections
+    status: int
+    reason: str
+    headers: Mapping[str, str]  # names in any case
+    body: bytes
 
 
 class Registry(Protocol):
@@ -204,11 +216,11 @@ class Client:
         """
         path = f"/v2/{repository}/manifests/{reference}"
         answer = self._get(path, repository)
-        if answer.status_code == 404:  # noqa: PLR2004
+        if answer.status == 404:  # noqa: PLR2004
             return None
         self._expect_ok(answer, f"{repository}:{reference}")
         self._object(answer, "manifest")
-        digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+        digest = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         claimed = answer.headers.get("Docker-Content-Digest", digest)
         head = self._request("HEAD", path, repository).headers.get("Docker-Content-Digest", digest)
         if {claimed, head} != {digest}:
@@ -217,7 +229,7 @@ class Client:
                 f"what it serves is {digest}",
                 hint="a cache between, or somebody pushes to the same tag: run this again",
             )
-        return Manifest(digest=digest, media_type=answer.headers.get("Content-Type", ""), body=answer.content)
+        return Manifest(digest=digest, media_type=answer.headers.get("Content-Type", ""), body=answer.body)
 
     def tags(self, repository: str) -> list[str]:
         """Every tag of a repository, page by page. Raises RegistryError."""
@@ -250,23 +262,23 @@ class Client:
         """A manifest's bytes as the registry serves them, unchecked: whoever asks knows the digest."""
         answer = self._get(f"/v2/{repository}/manifests/{reference}", repository)
         self._expect_ok(answer, f"{repository}@{reference}")
-        return answer.content
+        return answer.body
 
     def blob(self, repository: str, digest: str) -> bytes:
         """A blob as the registry serves it, unchecked: whoever asks knows its digest. Raises RegistryError."""
         answer = self._get(f"/v2/{repository}/blobs/{digest}", repository)
         self._expect_ok(answer, f"{repository}@{digest}")
-        return answer.content
+        return answer.body
 
     def close(self) -> None:
         self._session.close()
 
-    def _get(self, path: str, repository: str) -> requests.Response:
+    def _get(self, path: str, repository: str) -> Answer:
         return self._request("GET", path, repository)
 
-    def _request(self, method: str, path: str, repository: str) -> requests.Response:
+    def _request(self, method: str, path: str, repository: str) -> Answer:
         answer = self._send(method, path, self._authorization(repository))
-        if answer.status_code == 401:  # noqa: PLR2004
+        if answer.status == 401:  # noqa: PLR2004
             self._bearer[repository] = self._answer_to(answer.headers.get("WWW-Authenticate", ""), repository)
             answer = self._send(method, path, self._authorization(repository))
         return answer
@@ -275,26 +287,36 @@ class Client:
         value = self._bearer.get(repository)
         return {"Authorization": value} if value else {}
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str]) -> requests.Response:
+    def _send(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         for scheme in self._schemes:
             try:
-                answer = self._session.request(
-                    method,
-                    f"{scheme}://{self._host}{path}",
-                    headers={"Accept": MANIFESTS, **headers},
-                    timeout=TIMEOUT,
-                    allow_redirects=True,
-                )
+                answer = self._exchange(method, f"{scheme}://{self._host}{path}", {"Accept": MANIFESTS, **headers})
             except (requests.RequestException, ValueError) as error:  # ValueError: led on to what is no URL
                 if scheme != self._schemes[-1]:
                     continue
                 raise self._unreachable(error) from error
             # A TLS server answers plain HTTP with 400.
-            if answer.status_code == 400 and scheme != self._schemes[-1]:  # noqa: PLR2004
+            if answer.status == 400 and scheme != self._schemes[-1]:  # noqa: PLR2004
                 continue
             self._schemes = [scheme]
             return answer
         raise AssertionError("no scheme to try")
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], **what: Any) -> Answer:
+        """Send a request and read its answer, of at most MOST bytes, to the end."""
+        asked = self._session.request(method, url, headers=dict(headers), timeout=TIMEOUT, stream=True, **what)
+        with asked as came:
+            body = bytearray()
+            for block in came.iter_content(1 << 16):
+                body += block
+                if len(body) > MOST:
+                    raise RegistryError(
+                        f"{urlsplit(came.url).netloc} answers without end: more than {MOST} bytes",
+                        hint="check the host and port: this is no registry's answer",
+                    )
+            return Answer(
+                url=came.url, status=came.status_code, reason=came.reason, headers=came.headers, body=bytes(body)
+            )
 
     def _unreachable(self, error: requests.RequestException | ValueError) -> RegistryError:
         if isinstance(error, requests.exceptions.SSLError):
@@ -308,8 +330,8 @@ class Client:
             hint="check the name, the network and the proxy; what is done stays, a rerun goes on from there",
         )
 
-    def _expect_ok(self, answer: requests.Response, what: str) -> None:
-        status = answer.status_code
+    def _expect_ok(self, answer: Answer, what: str) -> None:
+        status = answer.status
         if status in (401, 403):
             raise RegistryError(
                 f"registry {self._host} refuses access to {what}: {status} {answer.reason}",
@@ -320,7 +342,7 @@ class Client:
                 f"registry {self._host} fails: {status} {answer.reason} for {what}, {TRIES} times",
                 hint="try again later; what is done stays, a rerun goes on from there",
             )
-        if not answer.ok:
+        if status >= 400:  # noqa: PLR2004
             raise RegistryError(f"registry {self._host} answers {status} {answer.reason} for {what}")
 
     def _answer_to(self, challenge: str, repository: str) -> str:
@@ -349,9 +371,9 @@ class Client:
         values = self._object(answer, "token")
         return f"Bearer {values.get('token') or values.get('access_token') or ''}"
 
-    def _object(self, answer: requests.Response, what: str) -> dict[str, Any]:
+    def _object(self, answer: Answer, what: str) -> dict[str, Any]:
         try:
-            values = answer.json()
+            values = json.loads(answer.body)
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
@@ -361,7 +383,7 @@ class Client:
             )
         return values
 
-    def _ask_for_token(self, realm: str, service: str, scope: str) -> requests.Response:
+    def _ask_for_token(self, realm: str, service: str, scope: str) -> Answer:
         asked = {"service": service, "scope": scope}
         if self._known.token:
             form = {
@@ -370,10 +392,10 @@ class Client:
                 "refresh_token": self._known.token,
                 "client_id": "musllinux",
             }
-            return self._session.post(realm, data=form, timeout=TIMEOUT)
+            return self._exchange("POST", realm, {}, data=form)
         basic = _basic(self._known)
         headers = {"Authorization": basic} if basic else {}
-        return self._session.get(realm, params=asked, headers=headers, timeout=TIMEOUT)
+        return self._exchange("GET", realm, headers, params=asked)
 
 
 def _basic(known: Credentials) -> str:

@@ -98,6 +98,7 @@ class ArchitectureSection(Section):
     bits: Literal[32, 64]
     endian: Literal["little", "big"]
     uname: list[Name] = Field(min_length=1)
+    runs_on: list[Name] = []
     entry: list[Name]
     march: list[MachineFlag]
     qemu: Name

@@ -112,7 +112,7 @@ def images(bench: Bench) -> dict[str, Any]:
         stages = done(steps)
         found[arch] = {
             "seconds": round(seconds, 1),
-            "emulated": stages.get("configured", 0.0) if emulated(image.arch.platform) else 0.0,
+            "emulated": stages.get("configured", 0.0) if emulated(image.arch) else 0.0,
             "stages": stages,
         }
     home = found.get(HOME, {}).get("seconds")

@@ -67,7 +67,7 @@ def context(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Itera
     """What smoke checks get, for the image that the test names."""
     image = _image(root, request.param)
     engine = Engine()
-    containers = Containers(engine, EMULATION if emulated(image.arch.platform) else 1.0)
+    containers = Containers(engine, EMULATION if emulated(image.arch) else 1.0)
     try:
         facts = inspect(engine, image, image.tag)
         main = containers.start(facts.id, image.arch.platform, entry=facts.entrypoint)

@@ -10,6 +10,14 @@ mkdir -p /usr/src/python
 tar -xf "$archive" -C /usr/src/python --strip-components=1
 cd /usr/src/python
 
+# sys.version says when it was compiled: here when it was released, or no two builds would be the same.
+built=Modules/getbuildinfo.c
+released=$(stat -c %Y Include/patchlevel.h)
+for part in "DATE %b %e %Y" "TIME %H:%M:%S"; do
+	grep -q "^#ifndef ${part%% *}$" $built || { echo "CPython $SERIES takes ${part%% *} from elsewhere: see $built" >&2; exit 1; }
+	sed -i "/^#ifndef ${part%% *}$/i #define ${part%% *} \"$(date -u -d "@$released" "+${part#* }")\"" $built
+done
+
 export CONFIG_SITE=/b/config.site
 export PKG_CONFIG_LIBDIR=/sysroot/usr/lib/pkgconfig:/sysroot/usr/share/pkgconfig PKG_CONFIG_SYSROOT_DIR=/sysroot
 export PATH="$build_python:$PATH" # 3.9 and 3.10 find it there, later ones are told

@@ -181,7 +181,7 @@ def machine(image: Image) -> Machine:
         cpus=os.cpu_count() or 1,
         system=f"{uname.system} {uname.release} {uname.machine}",
         engine=_engine_version(),
-        emulated=emulated(image.arch.platform),
+        emulated=emulated(image.arch),
     )
 
 
@@ -204,7 +204,7 @@ def _engine_version() -> str:
 
 @contextmanager
 def _context(image: Image, facts: Inspected, engine: Engine, root: Path, work: Path) -> Iterator[Context]:
-    slow = EMULATION if emulated(image.arch.platform) else 1.0
+    slow = EMULATION if emulated(image.arch) else 1.0
     containers = Containers(engine, slow)
     try:
         with when_stopped(containers.close):

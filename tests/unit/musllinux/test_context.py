@@ -23,6 +23,7 @@ from musllinux.model import Archive, Image, Interpreter, Selection, Supply, reso
 from musllinux.run import Completed, run
 from musllinux.toollock import Wheel
 
+from ..images.scripts import BUILD
 from .factory import ROOT, everything, shipped
 
 MATRIX = shipped()
@@ -177,14 +178,17 @@ def test_whatever_a_proxy_is_called_a_shell_reads_it_back(cases: list[dict[str, 
     assert done.stderr == b""
 
 
-def apk_sees(script: str, *names: str, before: str = "") -> list[str]:
+def apk_sees(script: str, *names: str) -> list[str]:
     """Variables of the environment of `apk`, as a program on PATH sees them after the secret is sourced."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "apk"
         program.write_text("#!/bin/sh\n" + "".join(f'printf "%s\\n" "${{{name}:-}}"\n' for name in names))
         program.chmod(0o755)
-        exported = "export APK_REPOSITORIES HTTP_AUTH http_proxy https_proxy\napk\n"
-        text = f"PATH={folder}:$PATH\n{before}\n{script}{exported}"
+        (Path(folder) / "sources").write_text(script)
+        sources = (BUILD / "sources.sh").read_text()
+        for place in ("/run/secrets", "/dev/shm", "/usr/share/apk/keys", "/etc/apk/keys"):
+            sources = sources.replace(place, folder)
+        text = f"PATH={folder}:$PATH\n{sources}\nexport APK_REPOSITORIES\napk\n"
         return subprocess.run(["sh", "-eu"], input=text, capture_output=True, check=True, text=True).stdout.splitlines()
 
 
@@ -220,7 +224,7 @@ def test_plain_users_and_passwords_stay_in_their_urls() -> None:
     script = secrets(from_supply(mirror="https://reader:pass@mirror.example/alpine"), {"https_proxy": "http://a:b@p:2"})
     assert "https://reader:pass@mirror.example/alpine/v3.22/main" in script
     assert "HTTP_AUTH=''\nhttps_proxy=http://a:b@p:2\n" in script
-    assert "apk()" not in script
+    assert "APK_HTTP" not in script
 
 
 def test_secrets_are_assignments_that_do_nothing_else(tmp_path: Path) -> None:

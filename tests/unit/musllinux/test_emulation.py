@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from musllinux import emulation
+from musllinux.model import resolve
+
+from .factory import everything, shipped
 
 
 @pytest.mark.parametrize(
@@ -32,11 +35,15 @@ def test_versions_are_compared_as_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("machine", "foreign"),
-    [("x86_64", {"linux/arm64", "linux/arm/v7"}), ("aarch64", {"linux/386", "linux/amd64", "linux/arm/v7"})],
+    [
+        ("x86_64", {"aarch64", "armv7l", "ppc64le", "s390x"}),
+        ("aarch64", {"i686", "x86_64", "armv7l", "ppc64le", "s390x"}),
+        ("s390x", {"i686", "x86_64", "aarch64", "armv7l", "ppc64le"}),
+    ],
 )
 def test_what_the_kernel_runs_itself_is_not_emulated(
     machine: str, foreign: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    asked = {"linux/amd64", "linux/386", "linux/arm64", "linux/arm/v7"}
-    assert {each for each in asked if emulation.emulated(each)} == foreign
+    arches = {image.arch.name: image.arch for image in resolve(shipped(), everything(shipped()))}
+    assert {name for name, arch in arches.items() if emulation.emulated(arch)} == foreign

@@ -153,6 +153,13 @@ def test_something_that_is_no_registry_is_told(serve: Serve, body: bytes) -> Non
         ask(serve(lambda _: Answer(body=body)))
 
 
+def test_an_answer_without_end_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MOST", 1 << 20)
+    server = serve(lambda _: Answer(body=b"x" * (2 << 20)))
+    with pytest.raises(RegistryError, match=r"answers without end: more than 1048576 bytes"):
+        ask(server)
+
+
 def test_nobody_listening_is_one_line_with_the_systems_reason(serve: Serve) -> None:
     server = serve(lambda _: Answer())
     host = server.host

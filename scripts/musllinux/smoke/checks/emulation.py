@@ -12,7 +12,7 @@ GROUP = "emulation"
 def handler(context: Context) -> str:
     """The floating point probe (group toolchain) shows whether it computes right; known faults are told here."""
     arch = context.image.arch
-    if not emulation.emulated(arch.platform):
+    if not emulation.emulated(arch):
         return "this machine's processor"
     if not emulation.engine_is_here():
         raise LeftOut("the engine is on another machine, whose handlers cannot be looked at")

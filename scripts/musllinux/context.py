@@ -210,7 +210,7 @@ def _interpreter_spec(image: Image, python: Interpreter, stock: Stock) -> tuple[
 
 def _isolated_spec(image: Image, tool: Tool, stock: Stock) -> tuple[dict[str, Any], list[Path]]:
     host = image.tool_host
-    wheels = _wheels(tool.lock, image, host, stock)
+    wheels = _wheels(tool.lock, image, host, stock) if tool.lock else []
     if tool.project:
         wheels.append(project_wheel(stock.root / "scripts" / tool.project, stock.cache))
     prefix = f"{OPT}/tools/{tool.name}"

@@ -82,7 +82,9 @@ def wanted(matrix: Matrix) -> dict[str, tuple[list[str], str]]:
         toollock.INSTALLER: ([toollock.INSTALLER], series[0]),
     }
     for name, tool in matrix.tools.isolated.items():
-        found[name] = ([tool.requires or name], hosts[0])
+        if tool.project:
+            continue
+        found[name] = ([name], hosts[0])
         for policy, pin in tool.pins.items():
             if policy in matrix.policies:
                 found[tool_lock(name, tool, policy)] = ([pin], hosts[0])

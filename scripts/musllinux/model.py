@@ -167,9 +167,9 @@ class Rust:
 @dataclass(frozen=True, kw_only=True)
 class Tool:
     name: str
-    lock: str  # lock/pylock.<lock>.toml
+    lock: str | None  # lock/pylock.<lock>.toml
     commands: tuple[str, ...]
-    project: str | None  # a package of this repository that is installed beside the locked ones
+    project: str | None  # a package of this repository, which needs no other: it has no lock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -446,7 +446,7 @@ def _tools(matrix: Matrix, policy: str, arch: str) -> tuple[Tool, ...]:
     return tuple(
         Tool(
             name=name,
-            lock=tool_lock(name, section, policy),
+            lock=None if section.project else tool_lock(name, section, policy),
             commands=tuple(section.commands),
             project=section.project,
         )

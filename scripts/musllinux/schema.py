@@ -160,7 +160,6 @@ class ToolSection(Section):
     without: list[Name] = []
     pins: dict[PolicyName, Requirement] = {}
     project: Name | None = None
-    requires: Requirement | None = None
 
 
 class ToolsSection(Section):

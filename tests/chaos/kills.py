@@ -2,7 +2,8 @@
 
     unshare --net sh -c 'ip link set lo up; exec python -m tests.chaos.kills --folder F --cache C --count 100'
 
-Interpreters are not compiled: killed are the driver, downloads, apk, BuildKit and its caches, not compilers.
+Interpreters are not compiled: killed are the driver, downloads, apk, BuildKit and its caches, not compilers; with
+--whole it is the image as users build it, with its compilers and Rust, and a round takes minutes.
 Everything is cached beforehand (the cache is the driver's, with the stand-in's products; the folder has the engine's
 data). Each round spoils something small, starts a build, kills its victim after a random time or at a random line of
 output (which is a step's boundary), and runs the build again. A line of JSON for each round goes to F/kills.jsonl.
@@ -35,6 +36,9 @@ OVERLAY = "extends: default\npackages: {system: [bash, ca-certificates, musl-dev
 VICTIMS = ("driver", "driver and docker", "mirror", "registry", "engine")
 LIMIT = 1800  # seconds for one build
 CHECK = "bash --version >/dev/null && /opt/python/*/bin/python3* && test -e /opt/tools/tools/spec.json && echo whole"
+CHECK_WHOLE = (
+    "gcc --version && rustc --version && auditwheel --version && /opt/python/*/bin/python -c 'import ssl' && echo whole"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,7 @@ class Place:
     cache: Path
     engine: Engine
     interpreter: str
+    whole: bool
     typical: float = 20.0  # seconds that a round's build takes, learnt as it goes
     lines: int = 16  # of output, likewise
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -94,23 +99,30 @@ class Place:
         )
 
     def build(self) -> subprocess.Popen[str]:
-        words = ["--sources=standin", f"--matrix={self.root}/small.yaml", f"--interpreters={self.interpreter}", IMAGE]
-        return self.start("build", *words)
+        words = ["--sources=standin", f"--interpreters={self.interpreter}", IMAGE]
+        return self.start("build", *([] if self.whole else [f"--matrix={self.root}/small.yaml"]), *words)
+
+    @property
+    def spoils(self) -> dict[str, tuple[tuple["Spoil", ...], int]]:
+        """By name: what is done, and how often beside the others."""
+        return {**SPOILS, **WHOLE_SPOILS} if self.whole else SPOILS
 
 
-def prepare(folder: Path, cache: Path, interpreter: str) -> Place:
+def prepare(folder: Path, cache: Path, interpreter: str, *, whole: bool = False) -> Place:
     """A copy of this repository in `folder`, whatever an earlier campaign has done to its copy."""
     root = folder / "repository"
     shutil.rmtree(root, ignore_errors=True)
-    copied(root)
+    copied(root, compiling=whole)
     (root / "small.yaml").write_text(OVERLAY)
-    return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter)
+    return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter, whole=whole)
 
 
 # --- what a round spoils, so that there is something to do ---------------------------------------------------------
 
+Spoil = Callable[[Place, random.Random], None]
 
-def _comment(name: str) -> Callable[[Place, random.Random], None]:
+
+def _comment(name: str) -> Spoil:
     def spoil(place: Place, chance: random.Random) -> None:
         path = place.root / name
         text = (ROOT / name).read_text()
@@ -129,14 +141,18 @@ def _record(place: Place, _: random.Random) -> None:
     (place.root / "build" / IMAGE / "build.json").unlink(missing_ok=True)
 
 
-SPOILS: dict[str, tuple[Callable[[Place, random.Random], None], ...]] = {
-    "nothing but the record": (_record,),
-    "the record and the archive": (_record, _archive),
-    "the tools' script": (_comment("images/files/build/install_tools.py"),),
-    "a file of the root": (_comment("images/files/rootfs/usr/local/bin/musllinux-floor"),),
-    "the system's script": (_comment("images/files/build/system.sh"),),  # every package is unpacked again
+SPOILS: dict[str, tuple[tuple[Spoil, ...], int]] = {
+    "nothing but the record": ((_record,), 2),
+    "the record and the archive": ((_record, _archive), 2),
+    "the tools' script": ((_comment("images/files/build/install_tools.py"),), 3),
+    "a file of the root": ((_comment("images/files/rootfs/usr/local/bin/musllinux-floor"),), 3),
+    "the system's script": ((_comment("images/files/build/system.sh"),), 2),  # every package is unpacked again
 }
-WEIGHTS = (2, 2, 3, 3, 2)
+WHOLE_SPOILS: dict[str, tuple[tuple[Spoil, ...], int]] = {
+    "the interpreter's script": ((_comment("images/files/build/cpython.sh"),), 6),
+    "std's script": ((_comment("images/files/build/rust-std.sh"),), 4),
+    "Rust's script": ((_comment("images/files/build/rust.sh"),), 2),
+}
 
 
 # --- one round ------------------------------------------------------------------------------------------------------
@@ -144,8 +160,8 @@ WEIGHTS = (2, 2, 3, 3, 2)
 
 def play(place: Place, number: int, chance: random.Random, victims: Sequence[str]) -> Round:
     victim = chance.choice(list(victims))
-    (spoilt,) = chance.choices(list(SPOILS), WEIGHTS)
-    for spoil in SPOILS[spoilt]:
+    (spoilt,) = chance.choices(list(place.spoils), [weight for _, weight in place.spoils.values()])
+    for spoil in place.spoils[spoilt][0]:
         spoil(place, chance)
     by_line = chance.random() < 0.5
     moment = f"line {chance.randrange(place.lines)}" if by_line else f"{chance.uniform(0, place.typical):.2f} s"
@@ -262,7 +278,8 @@ def _judge_again(place: Place, again: Ended) -> list[str]:
         return [f"the rerun ends with {again.code}: {again.said[-1500:]}"]
     record = json.loads((place.root / "build" / IMAGE / "build.json").read_text())
     argv = ["docker", f"--host={place.engine.host}", "run", "--rm", "--network=none", record["image"]]
-    done = subprocess.run([*argv, "sh", "-c", CHECK], capture_output=True, text=True, check=False, timeout=120)
+    check = CHECK_WHOLE if place.whole else CHECK
+    done = subprocess.run([*argv, "sh", "-c", check], capture_output=True, text=True, check=False, timeout=120)
     wrong = [] if done.stdout.endswith("whole\n") else [f"the image does not work: {done.stderr[-300:]}"]
     named = subprocess.run(
         ["docker", f"--host={place.engine.host}", "image", "inspect", "--format={{.Id}}", f"{IMAGE}:latest"],
@@ -306,10 +323,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--interpreter", default="cp311-cp311")
+    parser.add_argument("--whole", action="store_true", help="the image as users build it")
     parser.add_argument("--victims", nargs="+", default=list(VICTIMS), choices=VICTIMS)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the engine is stopped
-    place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter)
+    place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter, whole=asked.whole)
     place.engine.start()
     try:
         first = _to_the_end(place.build())

@@ -137,12 +137,14 @@ chmod +x "$2/python"
 }
 
 
-def copied(root: Path) -> None:
-    """This repository's files that a build reads, with interpreters that are not compiled and no Rust, in `root`."""
+def copied(root: Path, *, compiling: bool = False) -> None:
+    """This repository's files that a build reads, in `root`; unless `compiling`, without interpreters and Rust."""
     for name in ("images/files", "templates", "lock", "scripts/muslabi"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("matrix.yaml", "lock.yaml"):
         shutil.copyfile(ROOT / name, root / name)
+    if compiling:
+        return
     for name, text in NO_COMPILING.items():
         (root / "images/files/build" / name).write_text(text)
     (root / "templates/stages/rust.j2").write_text("FROM native AS rust\nRUN mkdir /out\n")

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--interpreter", default="cp311-cp311")
     asked = parser.parse_args()
-    place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter)
+    place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter, whole=True)
     place.engine.start()
     os.environ["DOCKER_HOST"] = place.engine.host
     try:

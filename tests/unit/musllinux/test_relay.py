@@ -159,10 +159,10 @@ def test_a_pristine_base_is_brought_where_the_engine_is_here_and_lacks_it(
         assert platform == "linux/arm64"
 
 
-def plainly(host: str) -> Callable[..., requests.Response]:
+def plainly(host: str) -> Callable[..., registry.Answer]:
     """A client's requests without TLS."""
 
-    def send(_: object, method: str, path: str, headers: dict[str, str]) -> requests.Response:
-        return requests.request(method, f"http://{host}{path}", headers=headers, timeout=5)
+    def send(client: registry.Client, method: str, path: str, headers: dict[str, str]) -> registry.Answer:
+        return client._exchange(method, f"http://{host}{path}", headers)
 
     return send

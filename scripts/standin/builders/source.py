@@ -67,6 +67,7 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
     layout.finish(options, out)
     if not any(layout.files(out)):
         raise StandinError("the build installed nothing below $DESTDIR", hint=f"log: {inputs.log}")
+    _expect_shared(options["build"], out, inputs.log)
     _check(out, [inputs.work, inputs.tree(SYSROOT)])
 
 
@@ -138,6 +139,16 @@ def _host_flags(inputs: Inputs) -> list[str]:
     """Programs that run here while building: static, so that nothing of this machine is needed."""
     triple = this_host().debian_triple.replace("gnu", "musl")
     return [f"--target={triple}", f"--sysroot={inputs.tree(HOST_SYSROOT)}", "-static"]
+
+
+def _expect_shared(script: str, out: Path, log: Path) -> None:
+    """A configure whose linker failed once (memory, a kill) makes static libraries alone and goes on: never keep that."""
+    static = [file.name for file in layout.files(out) if file.suffix == ".a"]
+    if "--disable-static" in script and static:
+        raise StandinError(
+            f"no shared library came out, but {', '.join(static)}: its configure found no linker that works",
+            hint=f"run this again; log: {log}",
+        )
 
 
 def _check(out: Path, foreign: Sequence[Path]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from standin.builders import source
 from standin.builders.host import this_host
 from standin.builders.names import expand, names_for
 from standin.builders.sources import named, unpack
@@ -78,3 +79,14 @@ def test_a_machine_without_programs_is_told_what_to_do() -> None:
     with pytest.raises(StandinError, match="this machine is riscv64") as caught:
         this_host("riscv64")
     assert "upstream" in caught.value.hint
+
+
+def test_a_static_library_where_a_shared_one_was_asked_for_is_not_kept(tmp_path: Path) -> None:
+    """libtool's answer to a linker that failed in configure."""
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "usr/lib/libffi.so.8").write_bytes(b"")
+    source._expect_shared("./configure --disable-static", tmp_path, tmp_path / "log")
+    (tmp_path / "usr/lib/libffi.a").write_bytes(b"")
+    source._expect_shared("./configure", tmp_path, tmp_path / "log")
+    with pytest.raises(StandinError, match="no shared library came out, but libffi.a"):
+        source._expect_shared("./configure --disable-static", tmp_path, tmp_path / "log")

@@ -38,7 +38,7 @@ HOME = "x86_64"  # what the others are compared with
 SERIES = "3.11"  # of the CPython that is compiled three ways
 FOREIGN = "aarch64"  # where it is cross-compiled, and where it is compiled as the peer does
 WARM = re.compile(r"^(base|native|build-python-.*)$")
-_FROM = re.compile(r"^FROM (?:--platform=\S+ )?\S+(?: AS (?P<name>\S+))?$")
+_FROM = re.compile(r"^FROM (?:--platform=\S+ )?\S+ AS (?P<name>\S+)$")
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Bench:
 
 
 def salted(text: str, wanted: Callable[[str], bool]) -> str:
-    """The Dockerfile with a step of its own at the start of each wanted stage (the last one is called `image`)."""
+    """The Dockerfile with a step of its own at the start of each wanted stage."""
     lines = []
     for line in text.splitlines():
         lines.append(line)
         stage = _FROM.match(line)
-        if stage and wanted(stage["name"] or "image"):
+        if stage and wanted(stage["name"]):
             lines.append("COPY build/salt /.salt")
     return "\n".join(lines) + "\n"
 

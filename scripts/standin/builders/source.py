@@ -142,7 +142,7 @@ def _host_flags(inputs: Inputs) -> list[str]:
 
 
 def _expect_shared(script: str, out: Path, log: Path) -> None:
-    """A configure whose linker failed once (memory, a kill) makes static libraries alone and goes on: never keep that."""
+    """A configure whose linker failed once (memory, a kill) goes on and makes static libraries: never keep them."""
     static = [file.name for file in layout.files(out) if file.suffix == ".a"]
     if "--disable-static" in script and static:
         raise StandinError(

@@ -169,7 +169,7 @@ def main(relative, *folders):
     for path in libraries(folders):
         try:
             fresh = unpack(path.read_bytes(), int(relative))
-        except (ValueError, struct.error, StopIteration) as error:
+        except (ValueError, OverflowError, struct.error, StopIteration) as error:
             sys.exit(f"{path}: cannot unpack its relocations: {error}")
         if fresh is not None:
             mode = path.stat().st_mode

@@ -47,7 +47,8 @@ def content(root: Path, image: Image, path: str) -> str:
     if kind == "installer":
         return str(toollock.select(root, toollock.INSTALLER, image, image.tool_host))
     if name == "isolated":
-        return str([(tool, toollock.select(root, tool.lock, image, image.tool_host)) for tool in image.tools])
+        locks = {tool.lock for tool in image.tools if tool.lock}
+        return str([image.tools, *(toollock.select(root, lock, image, image.tool_host) for lock in sorted(locks))])
     interpreter = next(i for i in image.interpreters if i.tag == name)
     return str((interpreter.prefix, toollock.select(root, "interpreter", image, interpreter)))
 

@@ -102,14 +102,15 @@ def test_only_one_stage_runs_as_the_target(image: Image) -> None:
     for line in lines:
         if line.startswith("FROM "):
             words = line.split()
-            stage = words[-1] if "AS" in words else "the image"
+            assert words[-2] == "AS"
+            stage = words[-1]
             given = [word for word in words if word.startswith("--platform=")]
             source = words[1 + len(given)]
             platform_of[stage] = given[0] if given else platform_of[source]
         elif line.startswith("RUN "):
             runs[stage] = runs.get(stage, 0) + 1
     emulated = {stage: runs.get(stage, 0) for stage, platform in platform_of.items() if platform == target}
-    assert emulated == {"base": 0, "configured": 1, "the image": 0}
+    assert emulated == {"base": 0, "configured": 1, "image": 0}
     assert set(platform_of.values()) == {target, "--platform=$BUILDPLATFORM"}
 
 

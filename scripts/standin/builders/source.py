@@ -1,7 +1,8 @@
-"""A package compiled from Debian's source package for the target, on this machine, by clang.
+"""A package compiled from sources, mostly Debian's, for the target, on this machine, by clang.
 
 Options:
     source, suite, archive, inner   which tarball (see sources.py)
+    files       {name: text}: the sources themselves, where Debian has none that fit
     uses        recipes whose headers and libraries it is built with; also in `needs`
     tools       {name: {recipe: ..., program: path, variables: {NAME: path}}}: Debian programs of this machine to
                 have on PATH, with their libraries in lib/ and variables pointing to their files
@@ -49,8 +50,11 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
     """Compile and install into `out`. Raises StandinError with the log's last lines if that fails."""
     options = expand(recipe.options, names_for(target))
     folder = inputs.work / "build" / recipe.name
-    tarball = sources.named(inputs.source(options["suite"], options["source"]), options["archive"])
-    sources.unpack(tarball, folder, inner=options.get("inner"))
+    if "source" in options:
+        tarball = sources.named(inputs.source(options["suite"], options["source"]), options["archive"])
+        sources.unpack(tarball, folder, inner=options.get("inner"))
+    for name, text in options.get("files", {}).items():
+        layout.write(folder / name, text)
     bin_folder = inputs.work / "bin"
     _write_tools(bin_folder, target, inputs, out)
     for name, tool in options.get("tools", {}).items():

@@ -25,6 +25,7 @@ def check(folder: Path, symbols: str, bits: int, time_t: int) -> subprocess.Comp
 def test_a_std_that_the_floor_satisfies_passes(tmp_path: Path) -> None:
     symbols = (
         "own T 0 1\nown U\nmalloc U\nclock_gettime U\nstatx w\n_Unwind_Resume U\n_RNvCsx_7___rustc12___rust_alloc U\n"
+        ".TOC. U\n_GLOBAL_OFFSET_TABLE_ U\n"
     )
     assert check(tmp_path, symbols, 64, 64).returncode == 0
 

@@ -95,7 +95,7 @@ def stop_all() -> None:
     """End every program that `run` has started in any thread, and let none start any more.
 
     For the main thread's `except KeyboardInterrupt`: worker threads do not see Ctrl-C. Their `run` raises
-    KeyboardInterrupt when its program is gone.
+    CommandError for a program that was ended, KeyboardInterrupt for one that may not start any more.
     """
     _children.stop()
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from musllinux.emulation import emulated
 from musllinux.errors import FactoryError
 from musllinux.model import Image
-from musllinux.run import when_stopped
+from musllinux.run import stop_all, when_stopped
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
@@ -87,7 +87,8 @@ def run_all(
                 for future in done:
                     results[running.pop(future)] = future.result()
         except BaseException:
-            context.containers.close()  # what the workers wait for ends with its container
+            stop_all()  # what the workers wait for ends with its program (cibuildwheel) …
+            context.containers.close()  # … or with its container
             pool.shutdown(cancel_futures=True)
             raise
     return [results[number] for number in range(len(found))]

@@ -9,6 +9,7 @@ import pytest
 
 from musllinux.errors import FactoryError
 from musllinux.model import Image
+from musllinux.run import interruptible, run
 from musllinux.smoke import runner
 from musllinux.smoke.context import Context
 from musllinux.smoke.record import CheckResult
@@ -118,6 +119,37 @@ def test_checks_run_at_the_same_time(context: Context, log: runner.Log) -> None:
     assert [r.status for r in results] == ["ok", "ok"]
 
 
+@pytest.fixture
+def programs_start_again() -> Iterator[None]:
+    """After an interrupt no program starts, until work that can be interrupted begins anew."""
+    yield
+    with interruptible():
+        pass
+
+
+@pytest.mark.usefixtures("programs_start_again")
+def test_an_interrupt_ends_programs_that_checks_wait_for(context: Context, log: runner.Log) -> None:
+    waiting, ended = threading.Event(), []
+
+    def waits(_: Context) -> str:
+        try:
+            run(["sh", "-c", "echo waiting; sleep 8"], on_line=lambda _: waiting.set())
+        except FactoryError:
+            ended.append("stopped")
+            raise
+        ended.append("slept")
+        return ""
+
+    def interrupted(_: Context) -> str:
+        waiting.wait()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_all([made(waits), made(interrupted)], context, log, Quiet(), workers=2)
+    assert ended == ["stopped"]
+
+
+@pytest.mark.usefixtures("programs_start_again")
 def test_an_interrupt_removes_the_containers_and_starts_nothing_more(context: Context, log: runner.Log) -> None:
     ran = []
 

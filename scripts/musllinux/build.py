@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from musllinux import (
     certificates,
     context,
@@ -28,6 +26,7 @@ from musllinux import (
     secretfile,
     sources,
 )
+from musllinux.alone import alone
 from musllinux.buildkit_log import Parser, State
 from musllinux.complaint import show
 from musllinux.console import Board, progress
@@ -87,26 +86,8 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
             hint="`musllinux lock` records its digest",
         )
     _require_emulator(image, shop)
-    with _alone(image, shop):
+    with alone(shop.place(image)):
         return _build(image, shop, board)
-
-
-@contextmanager
-def _alone(image: Image, shop: Workshop) -> Iterator[None]:
-    """One run at a time works on an image; the system frees the lock of one that was killed. Raises FactoryError."""
-    place = shop.place(image)
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FactoryError(
-            f"{image.id}: another run is building it", hint=f"wait for it; its log is {shop.log(image)}"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _require_emulator(image: Image, shop: Workshop) -> None:
@@ -123,7 +104,7 @@ def _require_emulator(image: Image, shop: Workshop) -> None:
 
 def prepare(image: Image, shop: Workshop, board: Board) -> None:
     """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
-    with _alone(image, shop), board.step(image.id, "inputs"):
+    with alone(shop.place(image)), board.step(image.id, "inputs"):
         _order(image, shop, board)
         handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
 

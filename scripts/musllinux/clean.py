@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from musllinux import model, settings
+from musllinux.alone import LOCK
 from musllinux.errors import EXIT_FAILED, EXIT_OK
 from musllinux.settings import Settings
 
@@ -67,7 +68,7 @@ def _ids(run: Settings) -> list[str]:
 
 def _unless_locked(place: Path) -> Removed:
     try:
-        with FileLock(place / ".lock", timeout=0):
+        with FileLock(place / LOCK, timeout=0):
             return _remove(place)
     except Timeout:
         return Removed(path=place, bytes=0, why="in use by another run")

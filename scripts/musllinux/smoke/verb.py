@@ -12,6 +12,7 @@ from typing import Any
 
 from musllinux import console, jobs, sources
 from musllinux import record as build_record
+from musllinux.alone import alone
 from musllinux.complaint import show
 from musllinux.console import Board
 from musllinux.engine import ImageFacts, image_facts
@@ -52,10 +53,11 @@ def try_images(
 
 def _try(image: Image, root: Path, work: Path, board: Board, *, again: bool) -> Tried:
     try:
-        known = None if again else reusable(image, root, work)
-        found = known or runner.smoke(image, root=root, work=work, progress=Reporter(image, board))
-        if known is None:
-            record.write(work, found)
+        with alone(work / image.id):
+            known = None if again else reusable(image, root, work)
+            found = known or runner.smoke(image, root=root, work=work, progress=Reporter(image, board))
+            if known is None:
+                record.write(work, found)
     except FactoryError as error:
         board.finish(image.id, ok=False, note=error.message)
         return Tried(image=image.id, problem=error)

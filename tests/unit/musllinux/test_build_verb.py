@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from musllinux import build, emulation
+from musllinux.alone import LOCK, alone
 from musllinux.console import Board
 from musllinux.engine import Client
 from musllinux.errors import FactoryError
@@ -62,15 +63,15 @@ def test_a_failed_image_stops_no_other_and_the_end_says_which(at_once: int, caps
 
 
 def test_two_runs_on_one_image_do_not_meet_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:
-    image, shop = IMAGES[0], workshop(tmp_path)
-    with build._alone(image, shop):
-        with pytest.raises(FactoryError, match="another run is building it") as caught, build._alone(image, shop):
+    place = workshop(tmp_path).place(IMAGES[0])
+    with alone(place):
+        with pytest.raises(FactoryError, match="another run is building or trying it") as caught, alone(place):
             pass
-        assert str(shop.log(image)) in caught.value.hint
+        assert str(place) in caught.value.hint
     program = (
         "import os, signal, sys\nfrom filelock import FileLock\n"
         "FileLock(sys.argv[1]).acquire()\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(shop.place(image) / ".lock")], check=False)
-    with build._alone(image, shop):
+    subprocess.run([sys.executable, "-c", program, str(place / LOCK)], check=False)
+    with alone(place):
         pass

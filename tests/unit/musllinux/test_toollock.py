@@ -1,7 +1,7 @@
 """toollock: which locked wheels an image gets, whatever the lock's file holds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from musllinux import toollock
 from musllinux.errors import FactoryError, UsageError
 from musllinux.matrix import load
-from musllinux.model import Image, Interpreter, Selection, resolve
+from musllinux.model import Image, Interpreter, Selection, Tool, resolve
 from musllinux.toollock import Wheel, platforms, select
 
 from .factory import ROOT, SHIPPED, everything, shipped
@@ -42,6 +42,13 @@ def chosen(root: Path, text: str, image: Image, interpreter: Interpreter | None 
     return [wheel.file for wheel in select(root, "thing", image, interpreter or image.tool_host)]
 
 
+def with_lock(image: Image) -> Iterator[tuple[Tool, str]]:
+    """The tools that come from an index, and their locks; this repository's own have none."""
+    for tool in image.tools:
+        if tool.lock:
+            yield tool, tool.lock
+
+
 # --- the committed locks -------------------------------------------------------------------------------------------
 
 
@@ -51,9 +58,9 @@ def test_every_tool_of_every_image_has_its_wheels_whichever_interpreter_hosts_it
     assert len(hosts) > 1
     for host in (hosts[0], hosts[-1]):  # the oldest and the newest
         assert select(ROOT, toollock.INSTALLER, image, host)
-        for tool in image.tools:
-            projects = [wheel.project for wheel in select(ROOT, tool.lock, image, host)]
-            assert tool.project or tool.name in projects, f"{tool.name} on {host.tag}"
+        for tool, lock in with_lock(image):
+            projects = [wheel.project for wheel in select(ROOT, lock, image, host)]
+            assert tool.name in projects, f"{tool.name} on {host.tag}"
 
 
 @pytest.mark.parametrize("image", NAMED)
@@ -69,8 +76,8 @@ def test_every_interpreter_of_every_image_gets_pip_and_build(image: Image) -> No
 def test_no_wheel_asks_for_a_newer_musl_than_the_image_promises(image: Image) -> None:
     """A tool of an image must start on every system that its base may be, and no other architecture's can."""
     accepted = platforms(image)
-    for tool in image.tools:
-        for wheel in select(ROOT, tool.lock, image, image.tool_host):
+    for _, lock in with_lock(image):
+        for wheel in select(ROOT, lock, image, image.tool_host):
             named = wheel.file.removesuffix(".whl").rpartition("-")[2].split(".")
             assert named == ["any"] or set(named) & set(accepted), wheel.file
 
@@ -79,9 +86,9 @@ def tools(name: str) -> dict[str, str]:
     """Version of each tool of an image, by its name."""
     image = IMAGES[name]
     found = {}
-    for tool in image.tools:
-        wheels = select(ROOT, tool.lock, image, image.tool_host)
-        found[tool.name] = next((w.version for w in wheels if w.project == tool.name), "own")
+    for tool, lock in with_lock(image):
+        wheels = select(ROOT, lock, image, image.tool_host)
+        found[tool.name] = next(w.version for w in wheels if w.project == tool.name)
     return found
 
 

@@ -88,5 +88,6 @@ def test_a_static_library_where_a_shared_one_was_asked_for_is_not_kept(tmp_path:
     source._expect_shared("./configure --disable-static", tmp_path, tmp_path / "log")
     (tmp_path / "usr/lib/libffi.a").write_bytes(b"")
     source._expect_shared("./configure", tmp_path, tmp_path / "log")
+    source._expect_shared("./configure --disable-static --disable-shared", tmp_path, tmp_path / "log")
     with pytest.raises(StandinError, match=r"no shared library came out, but libffi\.a"):
         source._expect_shared("./configure --disable-static", tmp_path, tmp_path / "log")

@@ -177,6 +177,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
             network=handover.network(image, proxies),
             builder=shop.builder,
         )
+        engine.forget_foreign(image.base.reference)
         try:
             run(
                 argv,

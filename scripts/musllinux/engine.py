@@ -239,6 +239,29 @@ def image_facts(reference: str, client: "docker.DockerClient | None" = None) -> 
     )
 
 
+def forget_foreign(reference: str) -> None:
+    """Let go of an image that is here by this name, for another platform than the engine's own.
+
+    BuildKit in the engine (moby 20.10, builder-next's containerimage: platformMatches) looks here first, and with
+    containerd's platforms.Only takes a linux/386 base for linux/amd64: what smoke tests of i686 have pulled by the same
+    digest. Without it BuildKit asks the registry, by platform. Raises EngineError where a container still uses it.
+    """
+    from docker.errors import APIError  # noqa: PLC0415
+
+    own = whereabouts().platform
+    with closing(connect()) as client:
+        known = image_facts(reference, client)
+        if known is None or known.is_for(own):
+            return
+        try:
+            client.images.remove(reference)
+        except APIError as error:
+            raise EngineError(
+                f"{reference} is here for {known.platform} and in use: {error.explanation or error}",
+                hint=f"a smoke test may be running; else `docker image rm --force {reference}`",
+            ) from error
+
+
 def _pairs(option: str, values: Mapping[str, str] | None) -> list[str]:
     return [f"--{option}={name}={value}" for name, value in sorted((values or {}).items())]
 

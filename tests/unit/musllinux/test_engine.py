@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from docker.errors import APIError
 
 from musllinux import engine
 from musllinux.engine import Client, EngineError, ImageFacts
@@ -252,3 +254,32 @@ def make_context(config: Path, name: str, host: str) -> None:
     endpoint = {"Host": host, "SkipTLSVerify": False}
     (meta / "meta.json").write_text(json.dumps({"Name": name, "Metadata": {}, "Endpoints": {"docker": endpoint}}))
     (config / "config.json").write_text(json.dumps({"currentContext": name}))
+
+
+@pytest.mark.parametrize(("here", "gone"), [("386", ["r"]), ("amd64", []), (None, [])])
+def test_a_base_that_is_here_for_another_platform_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, here: str | None, gone: list[str]
+) -> None:
+    """dockerd 20.10's BuildKit takes a linux/386 one for linux/amd64."""
+    removed: list[str] = []
+    images = SimpleNamespace(remove=removed.append)
+    monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(images=images, close=lambda: None))
+    monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
+    facts = here and ImageFacts(id="i", platform=f"linux/{here}", labels={}, size=1)
+    monkeypatch.setattr(engine, "image_facts", lambda *_: facts)
+    engine.forget_foreign("r")
+    assert removed == gone
+
+
+def test_a_base_that_a_container_uses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(_: str) -> None:
+        raise APIError("conflict", explanation="used by a running container")
+
+    fake = SimpleNamespace(images=SimpleNamespace(remove=remove), close=lambda: None)
+    monkeypatch.setattr(engine, "connect", lambda: fake)
+    monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
+    facts = ImageFacts(id="i", platform="linux/386", labels={}, size=1)
+    monkeypatch.setattr(engine, "image_facts", lambda *_: facts)
+    with pytest.raises(EngineError, match="here for linux/386 and in use") as caught:
+        engine.forget_foreign("r")
+    assert "docker image rm --force r" in caught.value.hint

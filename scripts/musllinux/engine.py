@@ -126,6 +126,8 @@ class ImageFacts:
         return self.platform.split("/")[: len(platform.split("/"))] == platform.split("/")
 
 
+# What containerd's platforms.Only takes besides a platform itself (containerd, platforms/compare.go)
+_TAKEN_TOO = {"amd64": ("386",), "arm64": ("arm",)}
 _GET_BUILDX = "install the buildx plugin (Debian: docker-buildx, Docker's own packages: docker-buildx-plugin)"
 
 
@@ -240,26 +242,30 @@ def image_facts(reference: str, client: "docker.DockerClient | None" = None) -> 
 
 
 def forget_foreign(reference: str) -> None:
-    """Let go of an image that is here by this name, for another platform than the engine's own.
+    """Let go of images of this repository that BuildKit would take for the engine's own platform, and are another's.
 
-    BuildKit in the engine (moby 20.10, builder-next's containerimage: platformMatches) looks here first, and with
-    containerd's platforms.Only takes a linux/386 base for linux/amd64: what smoke tests of i686 have pulled by the same
-    digest. Without it BuildKit asks the registry, by platform. Raises EngineError where a container still uses it.
+    BuildKit in the engine (moby 20.10, builder-next's containerimage: platformMatches) asks the registry for a base's
+    digest, looks for that here first, and takes what _TAKEN_TOO says: what the smoke tests of i686 have pulled by the
+    same tag. Without it BuildKit asks the registry, by platform. Raises EngineError where a container still uses it.
     """
     from docker.errors import APIError  # noqa: PLC0415
 
-    own = whereabouts().platform
-    with closing(connect()) as client:
-        known = image_facts(reference, client)
-        if known is None or known.is_for(own):
-            return
-        try:
-            client.images.remove(reference)
-        except APIError as error:
-            raise EngineError(
-                f"{reference} is here for {known.platform} and in use: {error.explanation or error}",
-                hint=f"a smoke test may be running; else `docker image rm --force {reference}`",
-            ) from error
+    system, _, own = whereabouts().platform.partition("/")
+    repository = reference.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    with closing(connect()) as client, asking(f"about images of {repository}"):
+        for found in client.images.list(name=repository):
+            if found.attrs["Architecture"] not in _TAKEN_TOO.get(own, ()):
+                continue
+            try:
+                client.images.remove(str(found.id), force=True)  # all its names; no image in use
+            except APIError as error:
+                raise EngineError(
+                    f"{reference} is here for {system}/{found.attrs['Architecture']} and in use: "
+                    f"{error.explanation or error}",
+                    hint=f"a smoke test may be running: wait for it; else remove its container and {found.id}",
+                ) from error
 
 
 def _pairs(option: str, values: Mapping[str, str] | None) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import socketserver
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -256,30 +256,34 @@ def make_context(config: Path, name: str, host: str) -> None:
     (config / "config.json").write_text(json.dumps({"currentContext": name}))
 
 
-@pytest.mark.parametrize(("here", "gone"), [("386", ["r"]), ("amd64", []), (None, [])])
-def test_a_base_that_is_here_for_another_platform_is_let_go(
-    monkeypatch: pytest.MonkeyPatch, here: str | None, gone: list[str]
-) -> None:
-    """dockerd 20.10's BuildKit takes a linux/386 one for linux/amd64."""
-    removed: list[str] = []
-    images = SimpleNamespace(remove=removed.append)
+def bases(monkeypatch: pytest.MonkeyPatch, remove: Callable[..., None], *architectures: str) -> list[str]:
+    """An engine on amd64 that has an image of each architecture; the names that it is asked for."""
+    asked: list[str] = []
+
+    def listed(name: str) -> list[SimpleNamespace]:
+        asked.append(name)
+        return [SimpleNamespace(id=f"sha256:{one}", attrs={"Architecture": one}) for one in architectures]
+
+    images = SimpleNamespace(list=listed, remove=remove)
     monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(images=images, close=lambda: None))
     monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
-    facts = here and ImageFacts(id="i", platform=f"linux/{here}", labels={}, size=1)
-    monkeypatch.setattr(engine, "image_facts", lambda *_: facts)
-    engine.forget_foreign("r")
-    assert removed == gone
+    return asked
+
+
+@pytest.mark.parametrize("reference", ["h:1/a/b:3.20", "h:1/a/b:3.20@sha256:0", "h:1/a/b@sha256:0"])
+def test_a_base_that_is_here_for_another_platform_is_let_go(monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
+    """dockerd 20.10's BuildKit takes a linux/386 one for linux/amd64."""
+    removed: list[str] = []
+    asked = bases(monkeypatch, lambda name, **_: removed.append(name), "amd64", "386", "arm64")
+    engine.forget_foreign(reference)
+    assert (asked, removed) == (["h:1/a/b"], ["sha256:386"])
 
 
 def test_a_base_that_a_container_uses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def remove(_: str) -> None:
+    def remove(*_: object, **__: object) -> None:
         raise APIError("conflict", explanation="used by a running container")
 
-    fake = SimpleNamespace(images=SimpleNamespace(remove=remove), close=lambda: None)
-    monkeypatch.setattr(engine, "connect", lambda: fake)
-    monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
-    facts = ImageFacts(id="i", platform="linux/386", labels={}, size=1)
-    monkeypatch.setattr(engine, "image_facts", lambda *_: facts)
-    with pytest.raises(EngineError, match="here for linux/386 and in use") as caught:
-        engine.forget_foreign("r")
-    assert "docker image rm --force r" in caught.value.hint
+    bases(monkeypatch, remove, "386")
+    with pytest.raises(EngineError, match="is here for linux/386 and in use") as caught:
+        engine.forget_foreign("r:1")
+    assert "smoke test may be running" in caught.value.hint

@@ -38,9 +38,7 @@ def told() -> None:
     assert datetime.datetime.fromtimestamp(LATE, datetime.timezone.utc).year == YEAR
     with tempfile.NamedTemporaryFile() as file:
         os.utime(file.name, ns=(0, LATE * 10**9 + 7))
-        second, fraction = divmod(pathlib.Path(file.name).stat().st_mtime_ns, 10**9)
-        assert second == LATE
-        assert fraction in (0, 7)  # 0: qemu-user leaves it out of s390x's stat(2)
+        assert pathlib.Path(file.name).stat().st_mtime_ns == LATE * 10**9 + 7
     # libc's own function, under the name that C code links where time_t has become wider than long
     libc = ctypes.CDLL(None)
     gmtime_r = libc["__gmtime64_r" if POINTER < TIME_T else "gmtime_r"]

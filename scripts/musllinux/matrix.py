@@ -118,6 +118,12 @@ def _tool_images(matrix: Matrix, dropped: _Dropped) -> Iterator[_Problem]:
                 yield _Problem((*path, "pins", policy), what, suggestion(policy, policies), at_key=True)
 
 
+def _backends(matrix: Matrix, dropped: _Dropped) -> Iterator[_Problem]:
+    arches = [*matrix.architectures, *_dropped_names(dropped, ("architectures",))]
+    for name, backend in matrix.rust.backends.items():
+        yield from _unknown(("rust", "backends", name, "without"), backend.without, arches, "architecture")
+
+
 def _architectures(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
     """Two rows with the same platform or apk name would be the same image under two names."""
     for field in ("platform", "apk", "triple"):
@@ -193,6 +199,7 @@ _CHECKS: tuple[_Check, ...] = (
     _hosts,
     _policy_packages,
     _tool_images,
+    _backends,
     _architectures,
     _interpreters,
     _releases,

@@ -98,6 +98,7 @@ class Architecture:
     march: tuple[str, ...]
     qemu: str
     qemu_since: str | None
+    qemu_lacks: frozenset[str]  # what its programs cannot have under the emulator: "nanoseconds of stat"
     relative: int  # the psABI's number of R_*_RELATIVE
 
     @property
@@ -117,6 +118,7 @@ class Interpreter:
     archive: Archive
     configure: tuple[str, ...]  # arguments besides those of every cross build
     stack: int  # bytes of a thread's stack
+    recursion: int  # levels through C that a thread must reach
     modules: tuple[str, ...]  # extension modules that its libraries must have given
 
     @property
@@ -162,6 +164,7 @@ class Rust:
     builder: tuple[str, ...]  # packages of the native stage that compiles std
     cfg: tuple[str, ...]  # what the libc crate is told about time_t: --cfg
     env: tuple[str, ...]  # … and variables that are 1
+    uncompiled: frozenset[str]  # build backends that would have to be compiled for this architecture first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,12 +358,13 @@ def _image(matrix: Matrix, supply: Supply, policy: str, arch: str, selection: Se
     runtime = [lib.run for lib in libraries if lib.run]
     system = sorted({*matrix.packages.system, *runtime})
     sysroot = sorted({*matrix.packages.sysroot, *(lib.build for lib in libraries)})
-    interpreters = _interpreters(matrix, supply, libraries, selection)
+    architecture = matrix.architectures[arch]
+    interpreters = _interpreters(matrix, supply, architecture, libraries, selection)
     rust = _rust(matrix, supply, section, arch)
     wanted = {*system, *(lib.build for lib in matrix.libraries.values())}
     return Image(
         policy=_policy(policy, section),
-        arch=_architecture(arch, matrix.architectures[arch]),
+        arch=_architecture(arch, architecture),
         base=_base(supply, section.alpine, arch),
         trials=_trials(supply, section, arch),
         interpreters=interpreters,
@@ -415,6 +419,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         march=tuple(section.march),
         qemu=section.qemu,
         qemu_since=section.qemu_since,
+        qemu_lacks=frozenset(section.qemu_lacks),
         relative=section.relative,
     )
 
@@ -433,6 +438,7 @@ def _rust(matrix: Matrix, supply: Supply, policy: PolicySection, arch: str) -> R
         builder=tuple(section.builder),
         cfg=tuple(section.time64.cfg) if time64 else (),
         env=(section.time64.env,) if time64 else (),
+        uncompiled=frozenset(name for name, backend in section.backends.items() if arch in backend.without),
     )
 
 
@@ -472,7 +478,7 @@ def _trials(supply: Supply, section: PolicySection, arch: str) -> dict[str, Base
 
 
 def _interpreters(
-    matrix: Matrix, supply: Supply, libraries: Sequence[Library], selection: Selection
+    matrix: Matrix, supply: Supply, arch: ArchitectureSection, libraries: Sequence[Library], selection: Selection
 ) -> tuple[Interpreter, ...]:
     there = [tag for tag, section in matrix.interpreters.items() if section.series in supply.archives]
     for tag in selection.interpreters:
@@ -482,11 +488,14 @@ def _interpreters(
                 hint=f"it has those of {', '.join(there) or 'no interpreter'}",
             )
     asked = selection.interpreters or there
-    return tuple(_interpreter(matrix, supply, libraries, tag) for tag in matrix.interpreters if tag in asked)
+    return tuple(_interpreter(matrix, supply, arch, libraries, tag) for tag in matrix.interpreters if tag in asked)
 
 
-def _interpreter(matrix: Matrix, supply: Supply, libraries: Sequence[Library], tag: str) -> Interpreter:
+def _interpreter(
+    matrix: Matrix, supply: Supply, arch: ArchitectureSection, libraries: Sequence[Library], tag: str
+) -> Interpreter:
     section = matrix.interpreters[tag]
+    stacks = matrix.python.thread_stack
     linked = {lib.name: lib for lib in libraries if lib.serves(section.series)}
     configure = [*matrix.python.configure, *(matrix.python.free_threaded if section.free_threaded else ())]
     for name, library in matrix.libraries.items():
@@ -497,15 +506,16 @@ def _interpreter(matrix: Matrix, supply: Supply, libraries: Sequence[Library], t
         free_threaded=section.free_threaded,
         archive=supply.archives[section.series],
         configure=tuple(configure),
-        stack=_stack(matrix, section.series),
+        stack=_since(stacks, section.series, otherwise=stacks[min(stacks, key=ordinal)]),
+        recursion=_since(arch.recursion, section.series, otherwise=matrix.python.recursion),
         modules=tuple(sorted(m for lib in linked.values() for m in lib.modules)),
     )
 
 
-def _stack(matrix: Matrix, series: str) -> int:
-    """The entry of the newest series that is not newer; the first one where all are."""
-    sizes = sorted((ordinal(since), size) for since, size in matrix.python.thread_stack.items())
-    return next((size for since, size in reversed(sizes) if since <= ordinal(series)), sizes[0][1])
+def _since(values: Mapping[str, int], series: str, *, otherwise: int) -> int:
+    """The value of the newest series that is not newer; `otherwise` where all are."""
+    found = sorted((ordinal(since), value) for since, value in values.items() if ordinal(since) <= ordinal(series))
+    return found[-1][1] if found else otherwise
 
 
 def _tool_host(matrix: Matrix, interpreters: Sequence[Interpreter]) -> Interpreter:

@@ -63,6 +63,8 @@ RunnerName = Annotated[str, form(r"[a-z0-9][a-z0-9.-]*", "a label of a CI runner
 Prefix = Annotated[str, form(r"(/[a-z][a-z0-9_-]*)+", "an absolute path such as /opt/rust")]
 Variable = Annotated[str, form(r"[A-Z][A-Z0-9_]*", "a variable's name such as RUST_LIBC_TIME64")]
 RustTarget = Annotated[str, form(r"\{(triple|rust)\}", '"{triple}" or "{rust}", which an architecture has')]
+Levels = Annotated[int, Field(ge=1)]
+QemuLack = Literal["nanoseconds of stat"]
 Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 
@@ -103,7 +105,9 @@ class ArchitectureSection(Section):
     march: list[MachineFlag]
     qemu: Name
     qemu_since: Release | None = None
-    relative: Annotated[int, Field(gt=0)]
+    qemu_lacks: list[QemuLack] = []
+    recursion: dict[Release, Levels] = {}
+    relative: Annotated[int, Field(ge=1)]
     runner: RunnerName = "ubuntu-24.04"
 
 
@@ -122,6 +126,7 @@ class SignerSection(Section):
 class PythonSection(Section):
     signers: dict[Release, SignerSection] = Field(default_factory=dict)
     thread_stack: dict[Release, Annotated[int, Field(ge=131072)]] = Field(min_length=1)
+    recursion: Levels
     configure: list[Argument]
     free_threaded: list[Argument]
 
@@ -147,11 +152,16 @@ class Time64Section(Section):
     env: Variable
 
 
+class BackendSection(Section):
+    without: list[Name] = []
+
+
 class RustSection(Section):
     alpine: Release
     prefix: Prefix
     packages: list[Package] = Field(min_length=1)
     builder: list[Package] = Field(min_length=1)
+    backends: dict[Package, BackendSection] = {}
     time64: Time64Section
 
 

@@ -83,6 +83,18 @@ def test_threads_get_the_stack_that_their_series_takes_them_to_have() -> None:
     assert (stacks["3.9"], stacks["3.13"], stacks["3.14"]) == (1 << 20, 1 << 20, 4 << 20)
 
 
+def test_every_thread_recurses_as_deep_but_where_cpython_takes_its_stack_for_smaller() -> None:
+    made = [(each.arch.name, python) for each in resolve(MATRIX, supply()) for python in each.interpreters]
+    fewer = {(arch, python.series) for arch, python in made if python.recursion < MATRIX.python.recursion}
+    assert fewer == {("s390x", "3.14"), ("s390x", "3.15")}
+    assert all(python.recursion > 0 for _, python in made)
+
+
+def test_a_build_backend_is_compiled_only_where_the_matrix_says_that_it_has_no_wheel() -> None:
+    made = {each.arch.name for each in resolve(MATRIX, supply()) if each.rust and "maturin" in each.rust.uncompiled}
+    assert made == {"s390x"}
+
+
 def test_a_library_ends_with_its_last_series() -> None:
     made = image("musllinux_1_2_x86_64")
     assert {python.series for python in made.interpreters if "_crypt" in python.modules} == {

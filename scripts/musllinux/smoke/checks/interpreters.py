@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from musllinux.emulation import emulated
 from musllinux.model import Interpreter, ordinal
 from musllinux.smoke.certificates import credentials
 from musllinux.smoke.context import HOME, Context
@@ -113,13 +114,15 @@ def recursion(context: Context, python: Interpreter) -> str:
     headers = context.run("readelf", "-lW", f"{python.prefix}/bin/{python.executable}").out
     stack = next(line.split() for line in headers.splitlines() if "GNU_STACK" in line)
     same("bytes of a thread's stack (PT_GNU_STACK)", int(stack[5], 16), python.stack)
-    return context.python(python.tag, f"{HOME}/probes/recursion.py").last
+    return context.python(python.tag, f"{HOME}/probes/recursion.py", str(python.recursion)).last
 
 
 @check(GROUP, "dates beyond 2038, struct, ctypes", each=interpreters)
 def years(context: Context, python: Interpreter) -> str:
-    bits = (str(context.image.arch.bits), str(context.image.time_t))
-    return context.python(python.tag, f"{HOME}/probes/years.py", *bits).last
+    arch = context.image.arch
+    bits = (str(arch.bits), str(context.image.time_t))
+    coarse = ["seconds"] if "nanoseconds of stat" in arch.qemu_lacks and emulated(arch) else []
+    return context.python(python.tag, f"{HOME}/probes/years.py", *bits, *coarse).last
 
 
 @check(GROUP, "pip and build", each=interpreters)

@@ -111,6 +111,9 @@ def setuptools_rust(context: Context) -> str:
 
 @check(GROUP, "maturin builds a project with pyo3", weight=90)
 def maturin(context: Context) -> str:
+    """Left out where pip would have to compile maturin itself: hours under an emulator, and not of this image."""
+    if context.image.rust and "maturin" in context.image.rust.uncompiled:
+        raise LeftOut(f"the package index has no maturin for {context.image.plat}: pip would compile it first")
     plain = [one for one in context.image.interpreters if not one.free_threaded]
     return _from_index(context, "rust_maturin", plain[-1])
 

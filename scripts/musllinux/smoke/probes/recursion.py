@@ -1,9 +1,12 @@
-"""Recurse through C in a thread until Python itself says stop. With musl's default stack of 128 KiB this is a crash."""
+"""Recurse through C in a thread until Python itself says stop. With musl's default stack of 128 KiB this is a crash.
+
+Argument: the levels that must be reached, each a Python frame, a call of map and a call of max.
+"""
 
 import sys
 import threading
 
-ENOUGH = 300  # levels, each a Python frame, a call of map and a call of max; the default limit lets about 500 through
+ENOUGH = int(sys.argv[1])
 reached = 0
 stopped = False
 

@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from musllinux.model import Image
 from musllinux.smoke.certificates import credentials
 from musllinux.smoke.checks.interpreters import expected_modules, stdlib_data
@@ -65,11 +67,28 @@ def test_the_tls_probe_fails_where_any_server_is_trusted(tmp_path: Path) -> None
 
 
 def test_the_recursion_probe_passes_where_the_stack_is_large() -> None:
-    assert "levels through C" in probe("recursion.py").stdout
+    assert "levels through C" in probe("recursion.py", "300").stdout
+
+
+def test_the_recursion_probe_fails_where_python_stops_sooner_than_it_should() -> None:
+    assert "stopped properly after" in probe("recursion.py", "100000").stderr
 
 
 def test_the_years_probe_knows_2050_here() -> None:
     assert probe("years.py", "64", "64").stdout == "pointers of 64 bits, time_t of 64: 2050 is told\n"
+
+
+@pytest.mark.parametrize(("coarse", "ending"), [((), 1), (("seconds",), 0)])
+def test_the_years_probe_takes_a_time_without_nanoseconds_only_where_it_is_told_so(
+    coarse: tuple[str, ...], ending: int, tmp_path: Path
+) -> None:
+    """As under qemu on s390x: the file's time is what was set, cut to seconds."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nset_to = os.utime\nos.utime = lambda path, ns: set_to(path, ns=(ns[0], ns[1] // 10**9 * 10**9))\n"
+    )
+    argv = [sys.executable, "-B", str(PROBES / "years.py"), "64", "64", *coarse]
+    done = subprocess.run(argv, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, timeout=60, check=False)
+    assert done.returncode == ending
 
 
 def test_the_years_probe_fails_where_a_size_is_not_the_promised_one() -> None:

@@ -20,6 +20,7 @@ from typing import IO
 from musllinux.errors import FactoryError
 
 TAIL = 15  # lines of a failed command that its error repeats
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # seconds between asking a process group to end and killing it
 _SECRET = re.compile(r"TOKEN|PASSWORD|SECRET|AUTH|CREDENTIAL|KEY", re.IGNORECASE)
 
@@ -42,6 +43,39 @@ class CommandError(FactoryError):
     tail: tuple[str, ...] = ()
 
 
+class _Interrupts:
+    """Signals that end the work. One that comes while a program is being started waits until the program is known:
+
+    raised between fork and the end of Popen, KeyboardInterrupt would leave a child that nobody can name.
+    """
+
+    def __init__(self) -> None:
+        self._holding = self._came = False
+
+    def handle(self, *_: object) -> None:
+        if self._holding:
+            self._came = True
+        else:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the main thread, which alone gets signals; nothing to others."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._holding, self._came = True, False
+        try:
+            yield
+        finally:
+            self._holding = False
+            if self._came:
+                raise KeyboardInterrupt
+
+
+_interrupts = _Interrupts()
+
+
 class _Children:
     """The process groups alive now, so that an interrupted main thread can stop what its workers run."""
 
@@ -52,7 +86,7 @@ class _Children:
         self._stopping = False
 
     def start(self, make: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-        with self._lock:
+        with _interrupts.held(), self._lock:
             if self._stopping:
                 raise KeyboardInterrupt
             process = make()
@@ -78,7 +112,7 @@ class _Children:
         for ending in endings:
             ending()
         for process in alive:
-            _signal(process, signal.SIGINT)
+            _signal(process, _interruption())
         deadline = time.monotonic() + GRACE
         for process in alive:
             _await_end(process, max(0.0, deadline - time.monotonic()))
@@ -113,12 +147,9 @@ def when_stopped(ending: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP end the work as Ctrl-C does, and all children with it. Main thread only."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     _children.allow()
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # nohup, a shell's `&`
+    before = {number: signal.signal(number, _interrupts.handle) for number in heard}
     try:
         yield
     except KeyboardInterrupt:
@@ -248,7 +279,7 @@ def _follow(
                 on_line(line)
         process.wait()
     except BaseException:
-        _signal(process, signal.SIGINT)
+        _signal(process, _interruption())
         _await_end(process, GRACE)
         raise
     finally:
@@ -273,6 +304,14 @@ def _await_end(process: subprocess.Popen[bytes], grace: float) -> None:
     # Also after a quick end: what the program itself started is in its group and may live on.
     _signal(process, signal.SIGKILL)
     process.wait()
+
+
+def _interruption() -> signal.Signals:
+    """What asks a program to end: Ctrl-C's signal, which some clean up after, or SIGTERM where that would not be heard.
+
+    A shell starts what it puts in the background with SIGINT ignored, and programs hand that on (POSIX, Shell 2.11).
+    """
+    return signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

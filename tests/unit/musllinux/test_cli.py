@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musllinux import cli, listing
+import musllinux
+from musllinux import cli, errors, listing
 from musllinux import settings as run_settings
+from musllinux.__main__ import main as start
 from musllinux.errors import FactoryError, UsageError
 from musllinux.redact import redact, redact_value
 from musllinux.settings import Source, find_root, from_args
@@ -89,6 +91,20 @@ def test_a_usage_error_of_a_verb_is_exit_2(failing: Run) -> None:
 
 def test_the_standins_errors_are_shown_like_our_own(failing: Run) -> None:
     assert failing(StandinError("no mirror", hint="wait")) == (1, "musllinux: no mirror\n  hint: wait\n")
+
+
+def test_an_interrupt_while_modules_are_loaded_is_the_same_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "musllinux.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "musllinux.cli")
+    monkeypatch.delattr(musllinux, "cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert (start(), capsys.readouterr().err) == (errors.EXIT_INTERRUPTED, "musllinux: interrupted\n")
 
 
 def test_an_interrupt_is_one_line_and_exit_130(failing: Run) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from musllinux import run as runner
-from musllinux.run import CommandError, interruptible, pasteable, run, stop_all, when_stopped
+from musllinux.run import GRACE, CommandError, interruptible, pasteable, run, stop_all, when_stopped
 
 
 def sh(script: str) -> list[str]:
@@ -119,13 +119,60 @@ def test_an_interrupt_ends_the_whole_group_of_the_child(tmp_path: Path, number: 
         with interruptible():
             run(["sh", "-c", "trap '' INT; sleep 60 & echo $! > {pid}; wait; sleep 60"])
     """)
-    own = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, env=with_own_package())
+    own = started(program)
     wait_for(pid)
     own.send_signal(number)
     _, said = own.communicate(timeout=30)
     assert own.returncode != 0
     assert b"KeyboardInterrupt" in said
     assert gone(int(pid.read_text()))
+
+
+def test_an_interrupt_between_a_program_s_start_and_its_being_known_ends_it_too(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    program = textwrap.dedent(f"""
+        import os, pathlib, signal, subprocess, time
+        from musllinux.run import interruptible, run
+
+        class Interrupted(subprocess.Popen):
+            def __init__(self, *words, **options):
+                super().__init__(*words, **options)
+                pathlib.Path({str(pid)!r}).write_text(str(self.pid))
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+
+        subprocess.Popen = Interrupted
+        with interruptible():
+            run(["sleep", "60"])
+    """)
+    own = started(program)
+    _, said = own.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in said
+    assert gone(int(pid.read_text()))
+
+
+def test_in_the_background_where_interrupts_are_ignored_a_program_is_not_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    program = textwrap.dedent(f"""
+        from musllinux.run import interruptible, run
+        with interruptible():
+            run(["sh", "-c", "echo $$ > {pid}; exec sleep 60"])
+    """)
+    own = started(program, on_interrupt=signal.SIG_IGN)
+    wait_for(pid)
+    asked = time.monotonic()
+    own.send_signal(signal.SIGTERM)
+    own.communicate(timeout=30)
+    assert time.monotonic() - asked < GRACE / 2
+    assert gone(int(pid.read_text()))
+
+
+def started(program: str, on_interrupt: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[bytes]:
+    """A Python program, as a shell starts one in the foreground (or with SIG_IGN in the background)."""
+    heard = f"import signal; signal.signal(signal.SIGINT, signal.{on_interrupt.name})"
+    launch = f"{heard}; import os, sys; os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])"
+    argv = [sys.executable, "-c", launch, program]
+    return subprocess.Popen(argv, stderr=subprocess.PIPE, env=with_own_package())
 
 
 def test_stopping_reaches_the_programs_of_worker_threads_and_lets_no_new_ones_start(tmp_path: Path) -> None:
@@ -141,7 +188,7 @@ def test_stopping_reaches_the_programs_of_worker_threads_and_lets_no_new_ones_st
     try:
         stop_all()
         worker.join(10)
-        assert ended == [-signal.SIGINT]
+        assert ended in ([-signal.SIGINT], [-signal.SIGTERM])  # the latter where the tests run in the background
         with pytest.raises(KeyboardInterrupt):
             run(["true"])
     finally:

@@ -66,8 +66,8 @@ def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Setti
     """Settings of a run.
 
     MUSLLINUX_ROOT names a repository other than the one the program is installed from (or the current folder's),
-    MUSLLINUX_CACHE a cache folder, NO_COLOR and CI are the usual ones.
-    Raises UsageError where there is no repository.
+    MUSLLINUX_CACHE a cache folder, MUSLLINUX_SOURCES is what --sources is where it is not given, NO_COLOR and CI are
+    the usual ones. Raises UsageError where there is no repository, and for a source that there is not.
     """
     root = find_root(environ)
     return Settings(
@@ -75,7 +75,7 @@ def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Setti
         work=root / "build",
         cache=cache_folder(environ),
         overlays=tuple(path.absolute() for path in getattr(args, "matrix", None) or ()),
-        source=Source(getattr(args, "sources", None) or Source.AUTO),
+        source=Source(getattr(args, "sources", None) or _usual_source(environ)),
         ids=tuple(getattr(args, "ids", None) or ()),
         policies=tuple(getattr(args, "policy", None) or ()),
         arches=tuple(getattr(args, "arch", None) or ()),
@@ -84,6 +84,13 @@ def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Setti
         color="NO_COLOR" not in environ or not environ["NO_COLOR"],
         ci=environ.get("CI", "").lower() not in {"", "0", "false"},
     )
+
+
+def _usual_source(environ: Mapping[str, str]) -> str:
+    named = environ.get("MUSLLINUX_SOURCES") or Source.AUTO
+    if named not in list(Source):
+        raise UsageError(f"MUSLLINUX_SOURCES={named}: no such source", hint=f"there are {', '.join(Source)}")
+    return named
 
 
 def find_root(environ: Mapping[str, str] = os.environ) -> Path:

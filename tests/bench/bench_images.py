@@ -20,24 +20,28 @@ import time
 import zlib
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from musllinux import build, certificates, console, engine, handover, record, render, secretfile, sources
+from musllinux import build, certificates, console, engine, handover, indexes, record, render, secretfile, sources
+from musllinux.alone import alone
 from musllinux.buildkit_log import State, Step, parse
+from musllinux.complaint import show
 from musllinux.emulation import emulated
+from musllinux.errors import EXIT_INTERRUPTED, EXIT_OK, FactoryError
 from musllinux.model import Image, Selection, resolve
-from musllinux.run import run
-from musllinux.settings import Settings, from_args
+from musllinux.run import interruptible, run
+from musllinux.settings import Settings, Source, from_args
 
 WAYS = Path(__file__).parent / "ways"
 HOME = "x86_64"  # what the others are compared with
 SERIES = "3.11"  # of the CPython that is compiled three ways
 FOREIGN = "aarch64"  # where it is cross-compiled, and where it is compiled as the peer does
-WARM = re.compile(r"^(base|native|build-python-.*)$")
+# Stages that every image shares: whichever is built first would pay for all of them.
+WARM = re.compile(r"^(base|native|rust-builder|installer|build-python-.*)$")
 _FROM = re.compile(r"^FROM (?:--platform=\S+ )?\S+ AS (?P<name>\S+)$")
 
 
@@ -55,8 +59,13 @@ class Bench:
     ) -> tuple[float, tuple[Step, ...]]:
         """Build a Dockerfile in the image's context; (seconds, steps)."""
         place = self.shop.place(image)
+        with alone(place):
+            return self._make(image, text, target, platform or image.arch.platform, salt or self.salt)
+
+    def _make(self, image: Image, text: str, target: str, platform: str, salt: str) -> tuple[float, tuple[Step, ...]]:
+        place = self.shop.place(image)
         shutil.copytree(WAYS, place / "context/build", dirs_exist_ok=True)
-        (place / "context/build/salt").write_text(salt or self.salt)
+        (place / "context/build/salt").write_text(salt)
         dockerfile = place / "Dockerfile.bench"
         dockerfile.write_text(text)
         proxies = handover.proxies()
@@ -64,8 +73,8 @@ class Bench:
             argv = self.shop.client.build_argv(
                 context=place / "context",
                 dockerfile=dockerfile,
-                tag=f"musllinux-bench:{image.arch.name}",
-                platform=platform or image.arch.platform,
+                tag=_tag(image.arch.name),
+                platform=platform,
                 target=target,
                 args=image.contents,
                 secrets=secrets.paths,
@@ -83,6 +92,10 @@ class Bench:
         return render.dockerfile(image, self.settings.root / "templates")
 
 
+def _tag(arch: str) -> str:
+    return f"musllinux-bench:{arch}"
+
+
 def salted(text: str, wanted: Callable[[str], bool]) -> str:
     """The Dockerfile with a step of its own at the start of each wanted stage."""
     lines = []
@@ -94,11 +107,11 @@ def salted(text: str, wanted: Callable[[str], bool]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def done(steps: Iterable[Step]) -> dict[str, float]:
-    """Seconds by stage of what was really made."""
+def done(steps: Iterable[Step], *, command: str = "") -> dict[str, float]:
+    """Seconds by stage of what was really made; with `command` of the lines that begin with it."""
     total: dict[str, float] = {}
     for step in steps:
-        if step.own and step.state is State.DONE:
+        if step.own and step.state is State.DONE and step.command.startswith(command):
             total[step.stage] = round(total.get(step.stage, 0) + step.seconds, 1)
     return total
 
@@ -109,11 +122,11 @@ def images(bench: Bench) -> dict[str, Any]:
     for arch, image in bench.images.items():
         text = salted(bench.dockerfile(image), lambda name: not WARM.match(name))
         seconds, steps = bench.make(image, text)
-        stages = done(steps)
+        scripts = done(steps, command="RUN").get("configured", 0.0)  # its COPY is BuildKit's own
         found[arch] = {
             "seconds": round(seconds, 1),
-            "emulated": stages.get("configured", 0.0) if emulated(image.arch) else 0.0,
-            "stages": stages,
+            "emulated": scripts if emulated(image.arch) else 0.0,
+            "stages": done(steps),
         }
     home = found.get(HOME, {}).get("seconds")
     for values in found.values():
@@ -207,12 +220,25 @@ def _short(created_by: str) -> str:
     return " ".join(created_by.split())[:60]
 
 
-MEASURES: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "images": images,
-    "ways": ways,
-    "unchanged": unchanged,
-    "one_changed": one_changed,
-    "sizes": sizes,
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """`arches` and `series` that it cannot be taken without."""
+
+    take: Callable[[Bench], dict[str, Any]]
+    arches: frozenset[str] = frozenset()
+    series: str = ""
+
+    def missing(self, bench: Bench) -> list[str]:
+        has = {one.series for image in bench.images.values() for one in image.interpreters}
+        return [*sorted(self.arches - bench.images.keys()), *([self.series] if self.series not in {"", *has} else [])]
+
+
+MEASURES: dict[str, Measure] = {
+    "images": Measure(take=images, arches=frozenset({HOME})),
+    "ways": Measure(take=ways, arches=frozenset({HOME, FOREIGN}), series=SERIES),
+    "unchanged": Measure(take=unchanged),
+    "one_changed": Measure(take=one_changed, arches=frozenset({FOREIGN}), series=SERIES),
+    "sizes": Measure(take=sizes),
 }
 
 
@@ -222,6 +248,9 @@ def prepared(args: Namespace) -> Bench:
     matrix = settings.matrix()
     source = sources.choose(settings, matrix, sources.say)
     supply, selection = sources.ready(settings, matrix, source, sources.say)
+    if source is Source.UPSTREAM:
+        reader = indexes.Reader(cache=settings.cache, ca=certificates.bundle(), report=sources.say)
+        supply = indexes.known(supply, matrix, selection, engine.whereabouts().platform, reader)
     chosen = resolve(matrix, supply, Selection(ids=selection.ids, interpreters=settings.interpreters))
     shop = build.Workshop(
         root=settings.root,
@@ -243,14 +272,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--arch", default=f"{HOME},{FOREIGN}", help=f"by default {HOME},{FOREIGN}; {HOME} is what is compared with")
     add("--policy", default="musllinux_1_2")
     add("--interpreters", default="", help="by default every one that the source has")
-    add("--sources", default="auto")
+    add("--sources", default="", help="as `musllinux build` takes it")
     add("--only", action="append", choices=MEASURES, help="measure only this; repeatable")
     add("--json", type=Path, metavar="FILE")
     given = parser.parse_args(arguments)
     for name in ("arch", "policy", "interpreters"):
         setattr(given, name, [word for word in getattr(given, name).split(",") if word])
     json_file, given.json = given.json, False
-    bench = prepared(given)
+    try:
+        with interruptible():
+            result = measured(prepared(given), given.only or list(MEASURES), json_file)
+    except FactoryError as error:
+        show(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        show(FactoryError("interrupted"))
+        return EXIT_INTERRUPTED
+    print(json.dumps(result, indent=1))
+    return EXIT_OK
+
+
+def measured(bench: Bench, names: Iterable[str], json_file: Path | None) -> dict[str, Any]:
+    """Take the measures one after the other; each is said, and written to the file, as soon as it is there."""
     result: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} processors, {platform.platform()}",
@@ -259,14 +302,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "interpreters": [one.tag for one in next(iter(bench.images.values())).interpreters],
         "built": {arch: _recorded(bench, image) for arch, image in bench.images.items()},
     }
-    for name in given.only or MEASURES:
-        result[name] = MEASURES[name](bench)
-        print(f"{name}: {json.dumps(result[name])}", file=sys.stderr, flush=True)
-    text = json.dumps(result, indent=1)
-    print(text)
-    if json_file:
-        json_file.write_text(text + "\n")
-    return 0
+    try:
+        for name in names:
+            missing = MEASURES[name].missing(bench)
+            result[name] = {"left_out": f"without {', '.join(missing)}"} if missing else MEASURES[name].take(bench)
+            print(f"{name}: {json.dumps(result[name])}", file=sys.stderr, flush=True)
+            if json_file:
+                json_file.write_text(json.dumps(result, indent=1) + "\n")
+    finally:
+        forget(bench)
+    return result
+
+
+def forget(bench: Bench) -> None:
+    """Remove the images that were made to be measured."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415 - with a measurement only
+
+    with closing(engine.connect()) as client:
+        for arch in bench.images:
+            with suppress(ImageNotFound):
+                client.images.remove(_tag(arch), force=True)
 
 
 def _recorded(bench: Bench, image: Image) -> float | None:

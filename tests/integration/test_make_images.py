@@ -1,4 +1,4 @@
-"""`make images` from end to end, as in the README, with whatever source this machine reaches."""
+"""`make images` from end to end, as in the README, with the source that MUSLLINUX_SOURCES names, else the usual one."""
 
 import json
 from pathlib import Path

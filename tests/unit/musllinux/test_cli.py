@@ -93,6 +93,15 @@ def test_the_standins_errors_are_shown_like_our_own(failing: Run) -> None:
     assert failing(StandinError("no mirror", hint="wait")) == (1, "musllinux: no mirror\n  hint: wait\n")
 
 
+def test_the_usual_source_is_the_environment_s_and_an_option_wins() -> None:
+    environ = {"MUSLLINUX_SOURCES": "standin"}
+    assert from_args(Namespace(), environ).source is Source.STANDIN
+    assert from_args(Namespace(sources="upstream"), environ).source is Source.UPSTREAM
+    assert from_args(Namespace(), {}).source is Source.AUTO
+    with pytest.raises(UsageError, match="MUSLLINUX_SOURCES=mirror: no such source"):
+        from_args(Namespace(), {"MUSLLINUX_SOURCES": "mirror"})
+
+
 def test_an_interrupt_while_modules_are_loaded_is_the_same_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,7 +135,8 @@ class _Plain:
 def _plain(url: str) -> _Plain:
     """apk 2.10 (Alpine 3.12) does not decode the user and password of a URL: escaped ones are given apart from it."""
     try:
-        known, at, host = urlsplit(url).netloc.rpartition("@")
+        # a proxy may be written without http:// (curl and apk understand that)
+        known, at, host = urlsplit(url if "://" in url else f"//{url}").netloc.rpartition("@")
     except ValueError:  # no URL: whoever reads it says so
         return _Plain(url=url)
     if not at or "%" not in known:

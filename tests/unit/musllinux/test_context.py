@@ -220,6 +220,12 @@ def test_the_lower_case_spelling_is_what_apk_gets() -> None:
     assert apk_sees(secrets(IMAGE, proxies), "https_proxy", "HTTP_PROXY_AUTH") == ["http://p:1", "basic:*:a:b@"]
 
 
+def test_a_proxy_that_is_written_without_a_scheme_is_given_apart_likewise() -> None:
+    proxies = {"http_proxy": "me:d%2Fe@p:1", "https_proxy": "me:d%2Fe@p:2"}
+    names = ("HTTP_PROXY_AUTH", "http_proxy", "https_proxy")
+    assert apk_sees(secrets(IMAGE, proxies), *names) == ["basic:*:me:d/e", "p:1", "p:2"]
+
+
 def test_plain_users_and_passwords_stay_in_their_urls() -> None:
     script = secrets(from_supply(mirror="https://reader:pass@mirror.example/alpine"), {"https_proxy": "http://a:b@p:2"})
     assert "https://reader:pass@mirror.example/alpine/v3.22/main" in script

@@ -6,7 +6,6 @@ Beside pip's (see `pipconfig`): what builds with setuptools-rust or maturin need
 import json
 import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from musllinux.errors import UsageError
-from musllinux.smoke import pipconfig
+from musllinux.smoke import mounted, pipconfig
 from musllinux.smoke.containers import Mount
 
 CONFIG = "/root/.cargo/config.toml"  # in a container; the image has no file of that name
@@ -74,8 +73,6 @@ def network(found: Mapping[str, Any] | None = None) -> str:
 def prepared() -> Iterator[list[Mount]]:
     """Mounts that make pip and cargo in a container reach what they reach here. They last as long as the block."""
     found = pipconfig.settings()
-    with pipconfig.prepared() as mounts, tempfile.TemporaryDirectory(prefix="musllinux-cargo-") as folder:
-        config = Path(folder) / "config.toml"
-        written = text(settings(), with_bundle=bool(pipconfig.bundle(found)), proxy=pipconfig.proxy(found))
-        config.write_text(written)
-        yield [*mounts, Mount(source=config, target=CONFIG)]
+    written = text(settings(), with_bundle=bool(pipconfig.bundle(found)), proxy=pipconfig.proxy(found))
+    with pipconfig.prepared() as mounts, mounted.held({"config.toml": written.encode()}) as paths:
+        yield [*mounts, Mount(source=paths["config.toml"], target=CONFIG)]

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from musllinux.run import CommandError, run
+from musllinux.smoke import mounted
 from musllinux.smoke.containers import Mount
 
 CONF = "/etc/pip.conf"  # pip reads it for every user; it is not in the image
@@ -99,16 +100,13 @@ def prepared() -> Iterator[list[Mount]]:
     """Mounts that make pip in a container reach what pip reaches here. They last as long as the block."""
     found = settings()
     ca = bundle(found)
-    with tempfile.TemporaryDirectory(prefix="musllinux-pip-") as folder:
-        conf = Path(folder) / "pip.conf"
-        conf.write_text(text(found, with_bundle=bool(ca)))
-        mounts = [Mount(source=conf, target=CONF)]
-        if ca:
-            # a copy: the engine mounts it as root wherever it lies, and it must not change under a running build
-            copy = Path(folder) / "ca.pem"
-            copy.write_bytes(ca.read_bytes())
-            mounts.append(Mount(source=copy, target=BUNDLE))
-        yield mounts
+    contents = {"pip.conf": text(found, with_bundle=bool(ca)).encode()}
+    if ca:
+        # a copy: the engine mounts it as root wherever it lies, and it must not change under a running build
+        contents["ca.pem"] = ca.read_bytes()
+    targets = {"pip.conf": CONF, "ca.pem": BUNDLE}
+    with mounted.held(contents) as paths:
+        yield [Mount(source=path, target=targets[name]) for name, path in paths.items()]
 
 
 def reachable() -> str:

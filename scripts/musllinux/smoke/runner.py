@@ -17,6 +17,7 @@ from musllinux.emulation import emulated
 from musllinux.errors import FactoryError
 from musllinux.model import Image
 from musllinux.run import stop_all, when_stopped
+from musllinux.smoke import mounted
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
@@ -44,6 +45,7 @@ def smoke(
 
     `wanted` chooses among its checks. Raises FactoryError when there is no such image, or it does not even start.
     """
+    mounted.sweep()  # also where no check of this run mounts a secret
     place = work / image.id
     place.mkdir(parents=True, exist_ok=True)
     log = Log(place / "smoke.log")

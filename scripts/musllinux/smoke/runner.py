@@ -16,8 +16,9 @@ from typing import Protocol
 from musllinux.emulation import emulated
 from musllinux.errors import FactoryError
 from musllinux.model import Image
+from musllinux.redact import redact
 from musllinux.run import stop_all, when_stopped
-from musllinux.smoke import mounted
+from musllinux.smoke import hidden, mounted
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
@@ -55,7 +56,8 @@ def smoke(
     try:
         facts = inspect(engine, image, reference or image.tag)
         with _context(image, facts, engine, root, _emptied(place / "smoke")) as context:
-            results = run_all([one for one in checks(image) if wanted(one)], context, log, progress)
+            found = [one for one in checks(image) if wanted(one)]
+            results = run_all(found, context, log, progress, hide=hidden.hider(image))
     finally:
         engine.close()
         log.close()
@@ -73,9 +75,14 @@ def smoke(
 
 
 def run_all(
-    found: Sequence[Check], context: Context, log: "Log", progress: Progress, workers: int = 0
+    found: Sequence[Check],
+    context: Context,
+    log: "Log",
+    progress: Progress,
+    workers: int = 0,
+    hide: Callable[[str], str] = redact,
 ) -> list[CheckResult]:
-    """Every check's result, in the order given."""
+    """Every check's result, in the order given. `hide` gets every text of a check before anybody sees it."""
     results: dict[int, CheckResult] = {}
     pending = dict(sorted(enumerate(found), key=lambda item: -item[1].weight))
     running: dict[Future[CheckResult], int] = {}
@@ -84,7 +91,7 @@ def run_all(
             while pending or running:
                 for number in _ready(pending, running, found):
                     one = pending.pop(number)
-                    running[pool.submit(_run, one, context, log, progress)] = number
+                    running[pool.submit(_run, one, context, log, progress, hide)] = number
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     results[running.pop(future)] = future.result()
@@ -103,11 +110,16 @@ def _ready(
     return [n for n, one in pending.items() if not one.after & busy]
 
 
-def _run(one: Check, context: Context, log: "Log", progress: Progress) -> CheckResult:
+def _run(one: Check, context: Context, log: "Log", progress: Progress, hide: Callable[[str], str]) -> CheckResult:
     lines: list[str] = []
+
+    def note(line: str) -> None:
+        lines.append(hide(line))
+
     progress.started(one)
     started = time.monotonic()
-    status, text = _outcome(one, context.to(lines.append), lines.append)
+    status, said = _outcome(one, context.to(note), note)
+    text = hide(said)
     result = CheckResult(
         name=one.name,
         group=one.group,

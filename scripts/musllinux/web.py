@@ -96,12 +96,21 @@ def _answer(
             timeout=patience or TIMEOUT,
             verify=str(ca) if ca else True,
             headers=plain,
+            proxies=_proxies(url),
             allow_redirects=True,
         ) as answer:
             yield answer
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         # ValueError: requests' own, of a redirect to what is no URL
         raise _unreachable(url, error, patience or TIMEOUT) from error
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The user's proxies for this URL. Without http:// requests would take a user or host for the scheme."""
+    import requests  # noqa: PLC0415
+
+    found = requests.utils.get_environ_proxies(url)
+    return {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in found.items()}
 
 
 def _refused(url: str, status: int) -> FactoryError:

@@ -205,6 +205,30 @@ def test_a_port_where_nobody_listens_is_not_reachable(cache: Path) -> None:
     assert files(cache) == []
 
 
+@pytest.mark.parametrize(
+    ("written", "authorization"),
+    [
+        ("http://me:s3cret%40@{host}", "Basic bWU6czNjcmV0QA=="),
+        ("me:s3cret%40@{host}", "Basic bWU6czNjcmV0QA=="),
+        ("{host}", None),
+    ],
+)
+def test_a_proxy_may_be_written_without_http(
+    cache: Path, served: Served, monkeypatch: pytest.MonkeyPatch, written: str, authorization: str | None
+) -> None:
+    monkeypatch.setenv(
+        "http_proxy", written.format(host=served.url.removeprefix("http://").replace("127.0.0.1", "localhost"))
+    )
+    monkeypatch.setenv("no_proxy", "near.invalid")
+    served.answers[f"http://far.invalid{PATH}"] = Answer(body=BODY)
+    assert fetch(cache, "http://far.invalid").read_bytes() == BODY
+    ((_, headers),) = served.asked
+    assert headers.get("Proxy-Authorization") == authorization
+    with pytest.raises(FactoryError, match="not reachable"):
+        web.head("http://near.invalid/", None, (1, 1))
+    assert len(served.asked) == 1
+
+
 def test_something_that_does_not_speak_http_is_one_line(cache: Path, served: Served) -> None:
     assert served.url in refused(cache, served.url.replace("http:", "https:")).message.replace("https:", "http:")
 

@@ -15,7 +15,7 @@ from musllinux.engine import connect, image_facts
 from musllinux.matrix import load
 from musllinux.model import Image, Interpreter, Selection, resolve
 from musllinux.settings import Source, from_args
-from musllinux.smoke import cratesconfig, pipconfig, trial
+from musllinux.smoke import apkconfig, cratesconfig, pipconfig, trial
 from musllinux.smoke.checks import packages, rust
 from musllinux.smoke.containers import Container, Containers, Engine
 from musllinux.smoke.context import Context, Shared
@@ -126,8 +126,11 @@ def test_a_real_project_builds_as_it_is_and_runs_where_its_tag_says(context: Con
 def _build(context: Context, project: Project, python: Interpreter) -> Path:
     """The repaired wheel on this machine, and what it needs beside it in the same folder."""
     with ExitStack() as stack:
-        mounts = stack.enter_context(cratesconfig.prepared())
-        network = cratesconfig.network() or context.image.supply.network
+        mounts = [
+            *stack.enter_context(cratesconfig.prepared()),
+            *stack.enter_context(apkconfig.prepared(context)),
+        ]
+        network = cratesconfig.network() or apkconfig.network(context.image)
         container = stack.enter_context(context.fresh(mounts=mounts, network=network))
         container.run("mkdir", "-p", WORK, log=print)
         if project.apk:

@@ -58,7 +58,15 @@ def test_github_is_one_line_with_an_include_for_each_image(capsys: pytest.Captur
         "platform": "linux/amd64",
         "runner": "ubuntu-24.04",
     }
-    assert {row["arch"] for row in include if row["runner"].endswith("-arm")} == {"aarch64", "armv7l"}
+    assert {row["arch"] for row in include if row["runner"].endswith("-arm")} == {"aarch64"}
+
+
+def test_a_runner_of_its_own_is_one_that_needs_no_emulator() -> None:
+    """Else setup and build ask for qemu there as well. GitHub's labels name a processor that is not x86_64's."""
+    for name, machine in shipped().architectures.items():
+        processor = "aarch64" if machine.runner.endswith("-arm") else "x86_64"
+        native = processor in (machine.runs_on or machine.uname)
+        assert native or machine.runner == shipped().architectures["x86_64"].runner, name
 
 
 def test_bake_has_a_target_for_each_image_in_one_group(capsys: pytest.CaptureFixture[str]) -> None:

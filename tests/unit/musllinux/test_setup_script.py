@@ -216,6 +216,18 @@ def test_only_the_asked_architectures_need_emulators(bare: Machine) -> None:
     assert "for x86_64 i386 arm ppc64le s390x:" in on(bare, "aarch64").setup("--check", "emulators").stdout
 
 
+def test_what_root_leaves_belongs_to_whoever_has_the_checkout(bare: Machine) -> None:
+    """`sudo scripts/setup emulators`, then `make images` without: it writes to .mk/ as well."""
+    bare.command("chown", 'echo "chown $*" >>did')
+    installs(bare, "true")
+    assert bare.setup("emulators", ARCH="s390x").returncode == 1
+    assert bare.did()[-1] == "chown -Rh --reference=. .mk"
+    bare.command("id", "echo 1000")
+    (bare.checkout / "did").unlink()
+    assert bare.setup("emulators", ARCH="s390x").returncode == 1
+    assert bare.did() == []
+
+
 def on(machine: Machine, processor: str) -> Machine:
     machine.command("uname", f"echo {processor}")
     return machine

@@ -96,6 +96,30 @@ def test_images_are_built_from_upstream_on_the_matrixs_own_runners() -> None:
     assert {"schedule", "push", "pull_request", "workflow_dispatch"} == set(images["on"])
 
 
+def test_emulators_are_registered_as_root_and_everything_else_is_done_as_the_user() -> None:
+    """GitHub's own machines run steps as a user who may not register emulators with the kernel."""
+    scripts = [step.get("run", "") for step in read(FOLDER / "images.yml")["jobs"]["build"]["steps"]]
+    (privileged,) = [script for script in scripts if "sudo" in script]
+    assert shlex.split(privileged) == ["sudo", "--preserve-env=ARCH,CI", "scripts/setup", "emulators"]
+    assert [script for script in scripts if "emulators" in script] == [privileged]
+    assert scripts.index("scripts/setup python engine") < scripts.index(privileged) < scripts.index("make images")
+
+
+@pytest.mark.parametrize("name", ["check", "images"])
+def test_a_command_that_fails_before_a_pipe_fails_its_step(name: str) -> None:
+    """Asked for by name, bash gets `-o pipefail` from GitHub; by default it does not, and in containers it is sh."""
+    workflow = read(FOLDER / f"{name}.yml")
+    assert workflow["defaults"] == {"run": {"shell": "bash"}}
+    assert not [step for step in steps(workflow) if "shell" in step]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=NAMES)
+def test_no_failure_is_lost_in_an_argument(path: Path) -> None:
+    """`echo "x=$(false)"` succeeds; `x=$(false)` does not."""
+    lines = [line.strip() for step in steps(read(path)) for line in step.get("run", "").splitlines()]
+    assert not [line for line in lines if re.match(r"(echo|printf)\b.*\$\(", line)]
+
+
 def test_only_publishing_sees_credentials_and_only_attesting_has_an_identity() -> None:
     jobs = read(FOLDER / "images.yml")["jobs"]
     with_secrets = {name for name, job in jobs.items() if "secrets." in yaml.safe_dump(job)}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musllinux import (
+    bake,
     certificates,
     context,
     emulation,
@@ -54,10 +55,6 @@ class Workshop:
 
     def place(self, image: Image) -> Path:
         return self.work / image.id
-
-    def secret(self, image: Image) -> Path:
-        """The `sources` secret that `prepare` leaves for somebody else's build; it may hold credentials."""
-        return self.place(image) / ".sources"
 
     def log(self, image: Image) -> Path:
         return self.place(image) / "build.log"
@@ -105,8 +102,8 @@ def _require_emulator(image: Image, shop: Workshop) -> None:
 def prepare(image: Image, shop: Workshop, board: Board) -> None:
     """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
     with alone(shop.place(image)), board.step(image.id, "inputs"):
-        _order(image, shop, board)
-        handover.write_private(shop.secret(image), context.secrets(image, handover.proxies()))
+        order = _order(image, shop, board)
+        bake.lay_out(shop.place(image), order.target, _secrets(image, shop))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +113,7 @@ class _Order:
     image: Image
     context: Path
     dockerfile: Path
-    labels: Mapping[str, str]
+    target: bake.Target
     fingerprint: str
 
 
@@ -141,13 +138,30 @@ def _build(image: Image, shop: Workshop, board: Board) -> Built:
 
 def _order(image: Image, shop: Workshop, board: Board) -> _Order:
     place = shop.place(image)
+    bake.withdraw(place)
     made = context.assemble(image, shop.stock(board, image), place / "context")
     text = render.dockerfile(image, shop.root / "templates")
     dockerfile = place / "Dockerfile"
     dockerfile.write_text(text)
     labels = revision.labels(shop.root)
     fingerprint = _fingerprint(text, made.digest, *image.contents.values(), labels[revision.REVISION])
-    return _Order(image=image, context=made.path, dockerfile=dockerfile, labels=labels, fingerprint=fingerprint)
+    target = _target(image, labels)
+    return _Order(image=image, context=made.path, dockerfile=dockerfile, target=target, fingerprint=fingerprint)
+
+
+def _target(image: Image, labels: Mapping[str, str]) -> bake.Target:
+    """What BuildKit is told of an image, whoever starts it: `_run` here, or bake."""
+    return bake.Target(
+        tag=image.tag,
+        platform=image.arch.platform,
+        args=image.contents,
+        labels=labels,
+        network=handover.network(image, handover.proxies()),
+    )
+
+
+def _secrets(image: Image, shop: Workshop) -> dict[str, bytes]:
+    return handover.secrets(image, handover.proxies(), shop.ca_bundle)
 
 
 def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
@@ -159,22 +173,18 @@ def _built_facts(image: Image, shop: Workshop) -> ImageFacts:
 
 
 def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
-    image, log = order.image, shop.log(order.image)
+    image, target, log = order.image, order.target, shop.log(order.image)
     log.unlink(missing_ok=True)
-    proxies = handover.proxies()
-    with (
-        _nearer(order, shop, board) as dockerfile,
-        secretfile.held(handover.secrets(image, proxies, shop.ca_bundle)) as secrets,
-    ):
+    with _nearer(order, shop, board) as dockerfile, secretfile.held(_secrets(image, shop)) as secrets:
         argv = shop.client.build_argv(
             context=order.context,
             dockerfile=dockerfile,
-            tag=image.tag,
-            platform=image.arch.platform,
-            args=image.contents,
+            tag=target.tag,
+            platform=target.platform,
+            args=target.args,
             secrets=secrets.paths,
-            labels=order.labels,
-            network=handover.network(image, proxies),
+            labels=target.labels,
+            network=target.network,
             builder=shop.builder,
         )
         engine.forget_foreign(image.base.reference)
@@ -184,7 +194,7 @@ def _run(order: _Order, shop: Workshop, steps: Parser, board: Board) -> None:
                 env=shop.client.env,
                 log=log,
                 on_line=_both(steps, board.watch(image.id)),
-                clean=hider([image.supply.mirror, *proxies.values()]),
+                clean=hider([image.supply.mirror, *handover.proxies().values()]),
                 pass_fds=secrets.fds,
             )
         except CommandError as error:
@@ -248,7 +258,7 @@ def _record(order: _Order, facts: ImageFacts, steps: Parser, seconds: float) -> 
         fingerprint=order.fingerprint,
         source=image.supply.name,
         base=image.base.reference,
-        created=order.labels["org.opencontainers.image.created"],
+        created=order.target.labels["org.opencontainers.image.created"],
         seconds=round(seconds, 1),
         interpreters=tuple(f"{p.tag} {p.version}" for p in image.interpreters),
         lacking=image.lacking,

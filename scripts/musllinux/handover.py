@@ -38,10 +38,3 @@ def _host(url: str) -> str:
         return urlsplit(url if "://" in url else f"http://{url}").hostname or ""
     except ValueError:
         return ""
-
-
-def write_private(path: Path, text: str) -> None:
-    """A file that nobody but this user can read."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from musllinux import bake
 from musllinux import matrix as matrices
-from musllinux import revision
-from musllinux import settings as run_settings
-from musllinux.errors import EXIT_OK
+from musllinux.errors import EXIT_OK, FactoryError
 from musllinux.model import select
 from musllinux.redact import redact
 from musllinux.schema import Matrix
+from musllinux.settings import Settings, from_args
 
 FORMAT = 1
 
@@ -37,13 +37,13 @@ class Row:
 
 
 def command(args: argparse.Namespace) -> int:
-    settings = run_settings.from_args(args)
+    settings = from_args(args)
     matrix = settings.matrix()
     for warning in matrices.warnings(matrix):
         print(f"musllinux: warning: {warning}", file=sys.stderr)
     wanted = _rows(matrix, select(matrix, settings.selection), settings.interpreters)
     form = args.format or ("json" if args.json else "table")
-    print(redact(FORMS[form](matrix, wanted)))
+    print(redact(FORMS[form](settings, matrix, wanted)))
     return EXIT_OK
 
 
@@ -72,7 +72,7 @@ def _row(matrix: Matrix, policy: str, arch: str, tags: tuple[str, ...]) -> Row:
     )
 
 
-def _table(_: Matrix, rows: Sequence[Row]) -> str:
+def _table(_: Settings, __: Matrix, rows: Sequence[Row]) -> str:
     head = ("IMAGE", "ALPINE", "RUNS ON MUSL", "PLATFORM", "TIME_T")
     lines = [head, *((r.id, r.alpine, f"{r.floor}+", r.platform, f"{r.time_t} bits") for r in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -81,40 +81,37 @@ def _table(_: Matrix, rows: Sequence[Row]) -> str:
     return f"{text}\n\nin each: {' '.join(tags)}"
 
 
-def _json(matrix: Matrix, rows: Sequence[Row]) -> str:
+def _json(_: Settings, matrix: Matrix, rows: Sequence[Row]) -> str:
     sources = {"upstream": matrix.sources.upstream.model_dump(), "standin": matrix.sources.standin.model_dump()}
     return json.dumps({"format": FORMAT, "images": [asdict(row) for row in rows], "sources": sources}, indent=1)
 
 
-def _github(_: Matrix, rows: Sequence[Row]) -> str:
+def _github(_: Settings, __: Matrix, rows: Sequence[Row]) -> str:
     """One line, for $GITHUB_OUTPUT; in the workflow: `matrix: ${{ fromJSON(needs.list.outputs.matrix) }}`."""
     names = ("id", "policy", "arch", "platform", "runner")
     include = [{name: value for name, value in asdict(r).items() if name in names} for r in rows]
     return json.dumps({"include": include})
 
 
-def _bake(_: Matrix, rows: Sequence[Row]) -> str:
-    """Targets over what `build --prepare` lays out in build/<id>/: Dockerfile, context, the `sources` secret (mirrors).
+def _bake(settings: Settings, _: Matrix, rows: Sequence[Row]) -> str:
+    """The targets that `build --prepare` has laid out in build/<id>/: those asked for, else all there are.
 
-    Keys as in https://docs.docker.com/build/bake/reference/.
+    Raises FactoryError where one that is asked for is not laid out, or none is.
     """
-    labels = revision.labels(run_settings.find_root())
-    targets = {
-        r.id: {
-            "context": f"build/{r.id}/context",
-            "dockerfile": "../Dockerfile",
-            "platforms": [r.platform],
-            "secret": [f"id=sources,src=build/{r.id}/.sources"],
-            "tags": [r.tag, f"{r.repository}:latest"],
-            "labels": labels,
-        }
-        for r in rows
-    }
+    found = {r.id: bake.read(settings.work, r.id) for r in rows}
+    targets = {name: target for name, target in found.items() if target is not None}
+    absent = [name for name in found if name not in targets]
+    asked = settings.ids or settings.policies or settings.arches
+    if absent and (asked or not targets):
+        raise FactoryError(
+            f"not laid out: {', '.join(absent)}" if asked else "no image is laid out",
+            hint="`musllinux build --prepare` lays out what bake builds",
+        )
     group = {"default": {"targets": list(targets)}}
     return json.dumps({"group": group, "target": targets}, indent=1)
 
 
-FORMS: dict[str, Callable[[Matrix, Sequence[Row]], str]] = {
+FORMS: dict[str, Callable[[Settings, Matrix, Sequence[Row]], str]] = {
     "table": _table,
     "json": _json,
     "github": _github,

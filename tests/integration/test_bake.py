@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from musllinux import engine
+from musllinux import bake, engine
 from musllinux.run import run
 from standin.apt import Apt
 from standin.cache import Cache
@@ -33,19 +33,34 @@ def printed(root: Path, plugins: Path, file: Path) -> Any:
     return json.loads(run(argv, cwd=root, env={"DOCKER_CONFIG": str(plugins)}, timeout=120).output)
 
 
-def test_bake_accepts_the_file_for_what_is_laid_out(root: Path, plugins: Path, tmp_path: Path) -> None:
-    musllinux = root / ".venv/bin/musllinux"
+# As `build --prepare` leaves it, but for `network`: Debian's buildx is older than 0.17, the first to know it.
+TARGET = bake.Target(
+    tag="musllinux_1_2_armv7l:latest",
+    platform="linux/arm/v7",
+    args={"NATIVE_CONTENT": "a", "SYSTEM_CONTENT": "b"},
+    labels={"org.opencontainers.image.revision": "c-modified"},
+    network="",
+)
+
+
+def test_bake_understands_the_file_for_what_is_laid_out(root: Path, plugins: Path, tmp_path: Path) -> None:
+    for name in ("matrix.yaml", "templates"):
+        (tmp_path / name).symlink_to(root / name)
     images = ["musllinux_1_2_armv7l", "musllinux_1_2_s390x"]
-    (tmp_path / "build").mkdir()
-    for image in images:  # as `build --prepare` leaves it; its own test is that of every build
-        (tmp_path / "build" / image / "context").mkdir(parents=True)
-        (tmp_path / "build" / image / "Dockerfile").write_text("FROM scratch\n")
-        (tmp_path / "build" / image / ".sources").write_text("")
+    for image in images:
+        place = tmp_path / "build" / image
+        (place / "context").mkdir(parents=True)
+        (place / "Dockerfile").write_text("FROM scratch\n")
+        bake.lay_out(place, TARGET, {"sources": b"", "apk-key": b"key"})
     file = tmp_path / "bake.json"
-    file.write_text(run([musllinux, "list", "--format=bake", *images], cwd=root).output)
+    listing = [str(root / ".venv/bin/musllinux"), "list", "--format=bake"]
+    file.write_text(run(listing, cwd=root, env={"MUSLLINUX_ROOT": str(tmp_path)}).output)
     understood = printed(tmp_path, plugins, file)
     assert set(understood["target"]) == set(images)
     target = understood["target"]["musllinux_1_2_armv7l"]
     assert target["platforms"] == ["linux/arm/v7"]
-    assert target["labels"]["org.opencontainers.image.revision"]
-    assert target["secret"] == ["id=sources,src=build/musllinux_1_2_armv7l/.sources"]
+    assert target["labels"] == TARGET.labels
+    assert target["args"] == TARGET.args
+    assert target["tags"] == ["musllinux_1_2_armv7l:latest"]
+    secrets = "build/musllinux_1_2_armv7l/.secrets"
+    assert target["secret"] == [f"id={name},src={secrets}/{name}" for name in ("apk-key", "sources")]

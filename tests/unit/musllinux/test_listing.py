@@ -1,4 +1,4 @@
-"""`musllinux list`: the matrix for people, scripts, GitHub and bake."""
+"""`musllinux list`: the matrix for people, scripts and GitHub; bake's form is in test_bake.py."""
 
 import json
 from pathlib import Path
@@ -69,15 +69,7 @@ def test_a_runner_of_its_own_is_one_that_needs_no_emulator() -> None:
         assert native or machine.runner == shipped().architectures["x86_64"].runner, name
 
 
-def test_bake_has_a_target_for_each_image_in_one_group(capsys: pytest.CaptureFixture[str]) -> None:
-    bake = as_json(capsys, "--format", "bake", "--arch", "aarch64")
-    assert bake["group"]["default"]["targets"] == list(bake["target"])
-    target = bake["target"]["musllinux_1_2_aarch64"]
-    assert target["platforms"] == ["linux/arm64"]
-    assert target["context"] == "build/musllinux_1_2_aarch64/context"
-
-
-@pytest.mark.parametrize("form", ["table", "json", "github", "bake"])
+@pytest.mark.parametrize("form", ["table", "json", "github"])
 def test_no_form_shows_a_password(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text(SECRET)
     assert "s3cret" not in listed(capsys, "--matrix", str(tmp_path / "mine.yaml"), "--format", form)

@@ -77,14 +77,19 @@ def build(image: Image, shop: Workshop, board: Board) -> Built:
 
     Raises FactoryError: an input that cannot be had, a failed step (with its log), another run on the same image.
     """
+    _require_locked_base(image)
+    _require_emulator(image, shop)
+    with alone(shop.place(image)):
+        return _build(image, shop, board)
+
+
+def _require_locked_base(image: Image) -> None:
+    """Without a digest FROM takes whatever the tag is today, whoever builds."""
     if not image.base.digest:
         raise FactoryError(
             f"{image.id}: the base {image.base.reference} is not locked",
             hint="`musllinux lock` records its digest",
         )
-    _require_emulator(image, shop)
-    with alone(shop.place(image)):
-        return _build(image, shop, board)
 
 
 def _require_emulator(image: Image, shop: Workshop) -> None:
@@ -100,7 +105,11 @@ def _require_emulator(image: Image, shop: Workshop) -> None:
 
 
 def prepare(image: Image, shop: Workshop, board: Board) -> None:
-    """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`)."""
+    """Lay out everything that an image is built from, secrets too, for who builds it himself (`list --format bake`).
+
+    Raises FactoryError as `build` does, but for the emulator: whoever builds may need none.
+    """
+    _require_locked_base(image)
     with alone(shop.place(image)), board.step(image.id, "inputs"):
         order = _order(image, shop, board)
         bake.lay_out(shop.place(image), order.target, _secrets(image, shop))

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from musllinux import build, emulation
+from musllinux import build, console, emulation
 from musllinux.alone import LOCK, alone
 from musllinux.console import Board
 from musllinux.engine import Client
@@ -43,6 +44,22 @@ def test_a_missing_emulator_is_said_before_any_work(tmp_path: Path) -> None:
 def test_own_architecture_and_other_builders_need_none(tmp_path: Path) -> None:
     build._require_emulator(IMAGES[0], workshop(tmp_path))
     build._require_emulator(IMAGES[1], workshop(tmp_path, builder="farm"))
+
+
+@pytest.mark.parametrize("work", [build.build, build.prepare])
+def test_a_base_without_a_digest_is_neither_built_nor_laid_out(
+    work: Callable[[Image, build.Workshop, Board], object], tmp_path: Path
+) -> None:
+    """FROM would take whatever the tag is today."""
+    image = IMAGES[0]
+    assert image.base.digest == ""
+    with (
+        console.progress([image.id]) as board,
+        pytest.raises(FactoryError, match=r"alpine:3\.22 is not locked") as caught,
+    ):
+        work(image, workshop(tmp_path), board)
+    assert "musllinux lock" in caught.value.hint
+    assert not (tmp_path / image.id).exists()
 
 
 @pytest.mark.parametrize("at_once", [1, 2])

@@ -1,13 +1,15 @@
 """Build images: context, Dockerfile, BuildKit, record. What has not changed is not built again."""
 
 import hashlib
+import json
 import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from musllinux import (
     bake,
@@ -37,7 +39,7 @@ from musllinux.failure import explain
 from musllinux.installed import installed_packages
 from musllinux.machine import refusal
 from musllinux.model import Image, resolve, select
-from musllinux.redact import hider
+from musllinux.redact import hider, redact
 from musllinux.run import CommandError, interruptible, run
 from musllinux.settings import Source, from_args
 
@@ -281,7 +283,8 @@ def command(args: Namespace) -> int:
     """Build every selected image; one that fails does not stop the others. With --smoke try each that was built."""
     settings = from_args(args)
     matrix = settings.matrix()
-    select(matrix, settings.selection)  # a wrong name is said before anything is started
+    select(matrix, settings.selection)  # a wrong name is said before anything is started, and so is a wrong time
+    revision.source_date()
     client = find_client(os.environ.get("PATH"))
     connect()
     source = sources.choose(settings, matrix, sources.say)
@@ -303,17 +306,35 @@ def command(args: Namespace) -> int:
     )
     inputs.sweep(shop.cache)
     work = prepare if args.prepare else build
-    failed = _all(images, lambda image, board: work(image, shop, board), jobs.count(args.jobs, len(images)))
-    code = _smoke(args, failed, images) if args.smoke else EXIT_OK
+    ended = _all(images, lambda image, board: work(image, shop, board), jobs.count(args.jobs, len(images)))
+    good = [one.image for one in ended if not one.problem]
+    if args.json and not (args.smoke and good):  # else smoke's records are the result
+        print(json.dumps([one.as_json() for one in ended], indent=1))
+    code = _smoke(args, good) if args.smoke else EXIT_OK
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
-    return EXIT_FAILED if failed else code
+    return code if len(good) == len(ended) else EXIT_FAILED
 
 
-def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], at_once: int) -> list[str]:
-    """The ids that failed; each failure is shown with its log, and at the end how many there are."""
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """One image: what was built (None: only laid out), or why nothing was."""
 
-    def one(image: Image) -> FactoryError | None:
+    image: str
+    built: Built | None = None
+    problem: FactoryError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its record and whether it was made just now, or the problem."""
+        if self.built is None:
+            return {"id": self.image, "problem": redact(str(self.problem))}
+        return {**asdict(self.built.record), "fresh": self.built.fresh}
+
+
+def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], at_once: int) -> list[Ended]:
+    """How each image ended; each failure is shown with its log, and at the end how many there are."""
+
+    def one(image: Image) -> Ended:
         try:
             made = work(image, board)
         except (FactoryError, OSError) as error:
@@ -321,19 +342,19 @@ def _all(images: Sequence[Image], work: Callable[[Image, Board], Built | None], 
             if refused is None:
                 raise
             board.finish(image.id, ok=False, note=refused.message.splitlines()[0])
-            return refused
+            return Ended(image=image.id, problem=refused)
         board.finish(image.id, ok=True, note=_summary(image, made) if made else "laid out")
-        return None
+        return Ended(image=image.id, built=made)
 
     with interruptible(), progress([image.id for image in images]) as board:
-        ended = dict(zip((image.id for image in images), jobs.each(images, one, at_once), strict=True))
-    failed = {name: error for name, error in ended.items() if error}
+        ended = jobs.each(images, one, at_once)
+    failed = {each.image: each.problem for each in ended if each.problem}
     for error in failed.values():
         show(error)
     if failed and len(images) > 1:
         text = f"{len(failed)} of {len(images)} images failed: {', '.join(failed)}"
         show(FactoryError(text, hint="a rerun does only what is missing"))
-    return list(failed)
+    return ended
 
 
 def _summary(image: Image, made: Built) -> str:
@@ -342,9 +363,8 @@ def _summary(image: Image, made: Built) -> str:
     return f"{what} as {image.tag}, {made.record.size / 1e6:.0f} MB{lacking}"
 
 
-def _smoke(args: Namespace, failed: Sequence[str], images: Sequence[Image]) -> int:
+def _smoke(args: Namespace, ids: list[str]) -> int:
     from musllinux import smoke  # noqa: PLC0415 - only with --smoke
 
-    args.ids = [image.id for image in images if image.id not in failed]
-    args.policy = args.arch = None
-    return smoke.command(args) if args.ids else EXIT_FAILED
+    args.ids, args.policy, args.arch = ids, None, None
+    return smoke.command(args) if ids else EXIT_FAILED

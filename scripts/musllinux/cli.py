@@ -37,6 +37,8 @@ class Verb:
     help: str
     images: bool = True  # takes image ids, --policy, --arch, --interpreters, --sources
     options: Callable[[Parser], None] = lambda _: None
+    json: bool = True  # takes --json
+    no_json: Callable[[argparse.Namespace], str] = lambda _: ""  # with these arguments it has no result: what has one
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_unprintable()
     try:
         args = parser().parse_args(argv)
+        _refuse_idle_json(args)
         if args.ca_bundle:
             _trust(args.ca_bundle)
         return _command(args)(args)
@@ -78,9 +81,16 @@ def parser() -> Parser:
     for verb in VERBS:
         sub = verbs.add_parser(verb.name, help=verb.help, description=f"{verb.help}.")
         sub.set_defaults(verb=verb)
-        _common(sub, images=verb.images)
+        _common(sub, verb)
         verb.options(sub)
     return top
+
+
+def _refuse_idle_json(args: argparse.Namespace) -> None:
+    verb: Verb = args.verb
+    instead = verb.no_json(args) if getattr(args, "json", False) else ""
+    if instead:
+        raise UsageError(f"--json: with these arguments `musllinux {verb.name}` has no result to show", hint=instead)
 
 
 class _Parser(Parser):
@@ -104,7 +114,7 @@ def _meant(word: str) -> str:
 
 def _options(verb: Verb) -> set[str]:
     sub = Parser(add_help=False)
-    _common(sub, images=verb.images)
+    _common(sub, verb)
     verb.options(sub)
     return set(sub._option_string_actions)
 
@@ -129,13 +139,14 @@ class _Names(argparse.Action):
         setattr(args, self.dest, [*(getattr(args, self.dest) or ()), *names])
 
 
-def _common(sub: Parser, *, images: bool) -> None:
+def _common(sub: Parser, verb: Verb) -> None:
     add = sub.add_argument
     add("--matrix", action="append", type=Path, metavar="FILE", help="an overlay over matrix.yaml; repeatable")
-    add("--json", action="store_true", help="the result as JSON on standard output")
+    if verb.json:
+        add("--json", action="store_true", help="the result as JSON on standard output")
     help_of_bundle = "certificates (PEM) that every download trusts; default: SSL_CERT_FILE, else the system's"
     add("--ca-bundle", type=Path, metavar="FILE", help=help_of_bundle)
-    if not images:
+    if not verb.images:
         return
     add("ids", nargs="*", metavar="IMAGE", help="ids such as musllinux_1_2_x86_64")
     add("--policy", action=_Names, metavar="NAMES", help="only these policies: musllinux_1_2")
@@ -164,8 +175,9 @@ def _lock_options(sub: Parser) -> None:
 
 
 def _build_options(sub: Parser) -> None:
-    sub.add_argument("--smoke", action="store_true", help="try each image once it is built")
-    sub.add_argument(
+    either = sub.add_mutually_exclusive_group()
+    either.add_argument("--smoke", action="store_true", help="try each image once it is built")
+    either.add_argument(
         "--prepare",
         action="store_true",
         help="only lay out contexts, Dockerfiles and secrets in build/, for docker buildx bake",
@@ -210,12 +222,19 @@ def _count(text: str) -> int:
 _count.__name__ = "number of jobs"  # argparse says: invalid number of jobs value: '0'
 
 VERBS = (
-    Verb(name="list", module="musllinux.listing", help="What the matrix means", options=_list_options),
+    Verb(
+        name="list",
+        module="musllinux.listing",
+        help="What the matrix means",
+        options=_list_options,
+        no_json=lambda args: "--format=json is the same as --json" if args.format == "table" else "",
+    ),
     Verb(
         name="render",
         module="musllinux.render",
         help="Write images/<id>/Dockerfile from matrix, lock and templates",
         options=_render_options,
+        json=False,
     ),
     Verb(
         name="lock",
@@ -223,8 +242,15 @@ VERBS = (
         help="Resolve versions and checksums into lock.yaml and lock/",
         images=False,
         options=_lock_options,
+        no_json=lambda args: "" if args.check else "`musllinux lock --check --json` says what is newer",
     ),
-    Verb(name="build", module="musllinux.build", help="Build images", options=_build_options),
+    Verb(
+        name="build",
+        module="musllinux.build",
+        help="Build images",
+        options=_build_options,
+        no_json=lambda args: "`musllinux list --format bake` is JSON of what is laid out" if args.prepare else "",
+    ),
     Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_smoke_options),
     Verb(name="push", module="musllinux.push", help="Push images that are tried", options=_push_options),
     Verb(name="report", module="musllinux.report", help="What was built and tried, from the records in build/"),
@@ -235,6 +261,7 @@ VERBS = (
         help="Rehearse without Alpine's mirrors: substitutes from Debian and PyPI packages on loopback",
         images=False,
         options=_standin_options,
+        no_json=lambda args: "`musllinux standin status --json` has" if args.action == "down" else "",
     ),
     Verb(
         name="clean",

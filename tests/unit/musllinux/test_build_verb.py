@@ -1,18 +1,24 @@
 """What `musllinux build` does around BuildKit: emulators, several images, failures."""
 
+import json
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from musllinux import build, console, emulation
+from musllinux import build, console, emulation, inputs, smoke, sources
 from musllinux.alone import LOCK, alone
+from musllinux.cli import main
 from musllinux.console import Board
 from musllinux.engine import Client
 from musllinux.errors import FactoryError
 from musllinux.model import Image, Selection, resolve
+from musllinux.record import BuildRecord
+from musllinux.settings import Source
 
 from .factory import everything, shipped
 
@@ -72,7 +78,8 @@ def test_a_failed_image_stops_no_other_and_the_end_says_which(at_once: int, caps
             raise FactoryError("stage cp39-cp39, step 1 of 2 failed", log="/somewhere/build.log")
         done.append(image.id)
 
-    assert build._all(IMAGES, work, at_once) == ["musllinux_1_2_x86_64"]
+    ended = build._all(IMAGES, work, at_once)
+    assert [(one.image, one.problem is None) for one in ended] == [(IMAGES[0].id, False), (IMAGES[1].id, True)]
     assert done == ["musllinux_1_2_s390x"]
     said = capsys.readouterr().err
     assert "log: /somewhere/build.log" in said
@@ -92,3 +99,70 @@ def test_two_runs_on_one_image_do_not_meet_and_a_killed_one_is_in_nobodys_way(tm
     subprocess.run([sys.executable, "-c", program, str(place / LOCK)], check=False)
     with alone(place):
         pass
+
+
+def made(image: Image) -> build.Built:
+    record = BuildRecord(
+        format=1,
+        id=image.id,
+        image="sha256:a",
+        fingerprint="b",
+        source="standin",
+        base="127.0.0.1:5/library/alpine:3.20.3",
+        created="2026-11-25T00:00:00+00:00",
+        seconds=12.5,
+        interpreters=("cp39-cp39 3.9.2",),
+        lacking=(),
+        packages=("musl-1.2.5-r0",),
+        steps={"base": 1.0},
+        size=1,
+    )
+    return build.Built(record=record, fresh=True)
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb as far as it starts nothing: s390x fails, every other image is built."""
+
+    def one(image: Image, *_: object) -> build.Built:
+        if image.arch.name == "s390x":
+            raise FactoryError("no mirror at https://reader:s3cret@mirror.test")
+        return made(image)
+
+    monkeypatch.setattr(build, "find_client", lambda _: None)
+    monkeypatch.setattr(build, "connect", lambda: None)
+    monkeypatch.setattr(sources, "choose", lambda *_: Source.STANDIN)
+    monkeypatch.setattr(sources, "ready", lambda settings, matrix, *_: (everything(matrix), settings.selection))
+    monkeypatch.setattr(inputs, "sweep", lambda _: None)
+    monkeypatch.setattr(build, "build", one)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_json_has_the_record_of_each_image_or_why_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--json", "--policy=musllinux_1_2", "--arch=x86_64,s390x"]) == 1
+    built, failed = json.loads(capsys.readouterr().out)
+    assert built == {**json.loads(json.dumps(asdict(made(IMAGES[0]).record))), "fresh": True}
+    assert failed == {"id": "musllinux_1_2_s390x", "problem": "no mirror at https://***@mirror.test"}
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_without_json_standard_output_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "musllinux_1_2_x86_64"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(
+    ("arch", "shown"), [("x86_64,s390x", "tried musllinux_1_2_x86_64"), ("s390x", "not built musllinux_1_2_s390x")]
+)
+def test_smoke_shows_what_it_tried_and_build_what_left_nothing_to_try(
+    arch: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def smoke_command(args: Namespace) -> int:
+        print(json.dumps([{"id": name} for name in args.ids]))
+        return 0
+
+    monkeypatch.setattr(smoke, "command", smoke_command)
+    assert main(["build", "--smoke", "--json", "--policy=musllinux_1_2", "--arch", arch]) == 1
+    (one,) = json.loads(capsys.readouterr().out)
+    assert f"{'not built' if 'problem' in one else 'tried'} {one['id']}" == shown

@@ -4,11 +4,13 @@ import os
 import re
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from musllinux.errors import FactoryError
 
@@ -242,30 +244,63 @@ def image_facts(reference: str, client: "docker.DockerClient | None" = None) -> 
 
 
 def forget_foreign(reference: str) -> None:
-    """Let go of images of this repository that BuildKit would take for the engine's own platform, and are another's.
+    """Take their names from images of this repository that BuildKit would take for the engine's own platform's.
 
-    BuildKit in the engine (moby 20.10, builder-next's containerimage: platformMatches) asks the registry for a base's
-    digest, looks for that here first, and takes what _TAKEN_TOO says: what the smoke tests of i686 have pulled by the
-    same tag. Without it BuildKit asks the registry, by platform. Raises EngineError where a container still uses it.
+    BuildKit in the engine (moby 20.10, builder-next's containerimage) asks the registry for a base's digest, then looks
+    here for that digest or tag under the repository's name, and for nothing else (resolveLocal, ReferenceStore.Get);
+    what it finds it takes where platformMatches says so, which lets in what _TAKEN_TOO says: what the smoke tests of
+    i686 have pulled by the same tag. Without a name BuildKit asks the registry, by platform. Names that users gave such
+    an image in other repositories stay, which is said on standard error.
+    Raises EngineError where a running container still uses it: whoever runs that would pull it again.
     """
-    from docker.errors import APIError  # noqa: PLC0415
+    from docker.errors import NotFound  # noqa: PLC0415
 
     system, _, own = whereabouts().platform.partition("/")
+    repository = _familiar(reference)
+    with _forgetting, closing(connect()) as client, asking(f"about images of {repository}"):
+        api: Any = client.api  # of docker-py's annotations some are missing
+        for row in api.images(name=repository):
+            with suppress(NotFound):  # another run has let go of it since
+                attrs = api.inspect_image(row["Id"])
+                if attrs["Architecture"] in _TAKEN_TOO.get(own, ()):
+                    _unname(api, attrs, repository, f"{system}/{attrs['Architecture']}")
+
+
+_forgetting = threading.Lock()  # builds at once have one base: the second finds done what it would do
+
+
+def _unname(api: Any, attrs: Mapping[str, Any], repository: str, platform: str) -> None:
+    """Remove an image's names in a repository, and the image with its last name. A 404 passes through."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    users = api.containers(filters={"ancestor": attrs["Id"]})
+    if users:
+        raise EngineError(
+            f"{repository} is here for {platform} and in use: container {users[0]['Id'][:12]}",
+            hint=f"a smoke test may be running: wait for it; else remove that container and {attrs['Id']}",
+        )
+    names = [*(attrs.get("RepoTags") or ()), *(attrs.get("RepoDigests") or ())]
+    for name in names:
+        if _familiar(name) == repository:
+            with suppress(NotFound):  # digests go with the repository's last tag
+                api.remove_image(name, force=True)  # also from under containers that have ended
+    others = [name for name in names if _familiar(name) != repository]
+    if others:
+        sys.stderr.write(
+            f"[engine] {repository} for {platform} stays under its other names: {', '.join(others)}; "
+            f"`docker image rm {' '.join(others)}` removes it\n"
+        )
+
+
+def _familiar(reference: str) -> str:
+    """The repository of a reference as the engine lists it: without tag and digest, and without Docker Hub's host.
+
+    docker.io/library/alpine:3.22 is alpine there (distribution/reference, familiarizeName).
+    """
     repository = reference.partition("@")[0]
     if ":" in repository.rpartition("/")[2]:
         repository = repository.rpartition(":")[0]
-    with closing(connect()) as client, asking(f"about images of {repository}"):
-        for found in client.images.list(name=repository):
-            if found.attrs["Architecture"] not in _TAKEN_TOO.get(own, ()):
-                continue
-            try:
-                client.images.remove(str(found.id), force=True)  # all its names; no image in use
-            except APIError as error:
-                raise EngineError(
-                    f"{reference} is here for {system}/{found.attrs['Architecture']} and in use: "
-                    f"{error.explanation or error}",
-                    hint=f"a smoke test may be running: wait for it; else remove its container and {found.id}",
-                ) from error
+    return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _pairs(option: str, values: Mapping[str, str] | None) -> list[str]:

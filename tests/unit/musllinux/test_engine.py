@@ -4,14 +4,15 @@ import os
 import socketserver
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from docker.errors import APIError
+from docker.errors import DockerException, ImageNotFound
 
 from musllinux import engine
 from musllinux.engine import Client, EngineError, ImageFacts
@@ -256,34 +257,120 @@ def make_context(config: Path, name: str, host: str) -> None:
     (config / "config.json").write_text(json.dumps({"currentContext": name}))
 
 
-def bases(monkeypatch: pytest.MonkeyPatch, remove: Callable[..., None], *architectures: str) -> list[str]:
-    """An engine on amd64 that has an image of each architecture; the names that it is asked for."""
-    asked: list[str] = []
+class Kept:
+    """An engine on amd64 and what it has: architecture -> the names of that image, as the engine writes them."""
 
-    def listed(name: str) -> list[SimpleNamespace]:
-        asked.append(name)
-        return [SimpleNamespace(id=f"sha256:{one}", attrs={"Architecture": one}) for one in architectures]
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, images: Mapping[str, list[str]]) -> None:
+        self.names = {f"sha256:{architecture}": list(names) for architecture, names in images.items()}
+        self.running: list[str] = []  # ids of images
+        self.stale: list[str] = []  # listed, and gone when one looks closer
+        self._at_once = self.most_at_once = 0
+        self.failing: dict[str, DockerException] = {}
+        api = SimpleNamespace(
+            images=self._list, inspect_image=self._inspect, containers=self._containers, remove_image=self._remove
+        )
+        monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(api=api, close=lambda: None))
+        monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
 
-    images = SimpleNamespace(list=listed, remove=remove)
-    monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(images=images, close=lambda: None))
-    monkeypatch.setattr(engine, "whereabouts", lambda: engine.Whereabouts(platform="linux/amd64", here=True))
-    return asked
+    def _list(self, name: str) -> list[dict[str, str]]:
+        """The engine knows Docker Hub's images by their familiar names only (reference.FamiliarMatch)."""
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        time.sleep(0.02)
+        self._at_once -= 1
+        mine = [i for i, names in self.names.items() if any(n.startswith((f"{name}:", f"{name}@")) for n in names)]
+        return [{"Id": one} for one in [*mine, *self.stale]]
+
+    def _inspect(self, image: str) -> dict[str, object]:
+        if image not in self.names:
+            raise ImageNotFound("no such image")
+        names = self.names[image]
+        tags, digests = [n for n in names if "@" not in n], [n for n in names if "@" in n]
+        return {
+            "Id": image,
+            "Architecture": image.removeprefix("sha256:"),
+            "RepoTags": tags,
+            "RepoDigests": digests,
+        }
+
+    def _containers(self, filters: Mapping[str, str]) -> list[dict[str, str]]:
+        return [{"Id": "c0ffee"} for image in self.running if image == filters["ancestor"]]
+
+    def _remove(self, name: str, force: bool) -> None:
+        """As ImageDelete in moby's daemon/images/image_delete.go: a name goes, and the image with its last one."""
+        assert force
+        if name in self.failing:
+            raise self.failing[name]
+        image = next((i for i, names in self.names.items() if name in names), None)
+        if image is None:
+            raise ImageNotFound(f"no such image: {name}")
+        self.names[image].remove(name)
+        repository = name.partition("@")[0].rpartition(":")[0]
+        if "@" not in name and not any(n.startswith(f"{repository}:") for n in self.names[image]):
+            self.names[image] = [n for n in self.names[image] if not n.startswith(f"{repository}@")]
+        if not self.names[image]:
+            del self.names[image]
 
 
 @pytest.mark.parametrize("reference", ["h:1/a/b:3.20", "h:1/a/b:3.20@sha256:0", "h:1/a/b@sha256:0"])
 def test_a_base_that_is_here_for_another_platform_is_let_go(monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
     """dockerd 20.10's BuildKit takes a linux/386 one for linux/amd64."""
-    removed: list[str] = []
-    asked = bases(monkeypatch, lambda name, **_: removed.append(name), "amd64", "386", "arm64")
+    kept = Kept(
+        monkeypatch,
+        {"amd64": ["h:1/a/b:3.20"], "386": ["h:1/a/b:3.13", "h:1/a/b@sha256:1"], "arm64": ["h:1/a/b:3.22"]},
+    )
     engine.forget_foreign(reference)
-    assert (asked, removed) == (["h:1/a/b"], ["sha256:386"])
+    assert kept.names == {"sha256:amd64": ["h:1/a/b:3.20"], "sha256:arm64": ["h:1/a/b:3.22"]}
+
+
+def test_a_base_of_docker_hubs_is_found_under_its_familiar_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, {"386": ["alpine:3.22", "alpine@sha256:0"]})
+    engine.forget_foreign("docker.io/library/alpine:3.22@sha256:0")
+    assert kept.names == {}
+
+
+def test_a_name_that_the_user_gave_stays_and_so_does_the_image(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept(monkeypatch, {"386": ["alpine:3.22", "mine:1", "alpine@sha256:0"]})
+    engine.forget_foreign("docker.io/library/alpine:3.22")
+    assert kept.names == {"sha256:386": ["mine:1"]}
+    said = capsys.readouterr().err
+    assert "alpine for linux/386 stays under its other names: mine:1" in said
+    assert "`docker image rm mine:1` removes it" in said
+    engine.forget_foreign("docker.io/library/alpine:3.22")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_digest_without_a_tag_is_let_go_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BuildKit looks for repository@digest first: a tag that has moved to another image is no matter."""
+    kept = Kept(monkeypatch, {"amd64": ["h:1/b:3.20"], "386": ["h:1/b@sha256:1", "h:1/b@sha256:2"]})
+    engine.forget_foreign("h:1/b:3.20")
+    assert kept.names == {"sha256:amd64": ["h:1/b:3.20"]}
+
+
+def test_an_image_that_another_run_removes_meanwhile_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, {"386": ["h:1/b:3.20", "h:1/b:3.21"]})
+    kept.stale.append("sha256:gone")
+    kept.failing["h:1/b:3.20"] = ImageNotFound("no such image")
+    engine.forget_foreign("h:1/b:3.20")
+    assert kept.names == {"sha256:386": ["h:1/b:3.20"]}
+
+
+def test_of_two_builds_one_lets_go_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, {"386": ["h:1/b:3.20"]})
+    threads = [threading.Thread(target=engine.forget_foreign, args=("h:1/b:3.20",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (kept.names, kept.most_at_once) == ({}, 1)
 
 
 def test_a_base_that_a_container_uses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def remove(*_: object, **__: object) -> None:
-        raise APIError("conflict", explanation="used by a running container")
-
-    bases(monkeypatch, remove, "386")
-    with pytest.raises(EngineError, match="is here for linux/386 and in use") as caught:
+    kept = Kept(monkeypatch, {"386": ["r:1"]})
+    kept.running.append("sha256:386")
+    with pytest.raises(EngineError, match="r is here for linux/386 and in use: container c0ffee") as caught:
         engine.forget_foreign("r:1")
     assert "smoke test may be running" in caught.value.hint
+    assert kept.names == {"sha256:386": ["r:1"]}

@@ -1,6 +1,6 @@
 """`musllinux clean`: remove what runs have left in build/, and with --cache what they have downloaded and made.
 
-Images stay in the engine.
+Images stay in the engine, and so does everything that another run uses.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from musllinux import model, settings
-from musllinux.alone import LOCK
+from musllinux.alone import LOCK, emptying
 from musllinux.errors import EXIT_FAILED, EXIT_OK
 from musllinux.settings import Settings
 
@@ -50,11 +50,7 @@ def clean(run: Settings, *, cache: bool) -> Iterator[Removed]:
         if place.is_dir():
             yield _unless_locked(place)
     if cache:
-        for name in DOWNLOADS:
-            if (run.cache / name).is_dir():
-                yield _remove(run.cache / name)
-        if (run.cache / STANDIN).is_dir():
-            yield _standin(run)
+        yield from _cache(run)
 
 
 def _ids(run: Settings) -> list[str]:
@@ -72,6 +68,19 @@ def _unless_locked(place: Path) -> Removed:
             return _remove(place)
     except Timeout:
         return Removed(path=place, bytes=0, why="in use by another run")
+
+
+def _cache(run: Settings) -> Iterator[Removed]:
+    """What is ours in the cache folder, unless a run holds it; then the stand-in goes on serving, too."""
+    there = [place for name in (*DOWNLOADS, STANDIN) if (place := run.cache / name).is_dir()]
+    if not there:
+        return
+    with emptying(run.cache) as why:
+        for place in there:
+            if why:
+                yield Removed(path=place, bytes=0, why=why)
+            else:
+                yield _standin(run) if place.name == STANDIN else _remove(place)
 
 
 def _standin(run: Settings) -> Removed:

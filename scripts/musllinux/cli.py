@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -30,7 +31,10 @@ Parser = argparse.ArgumentParser
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """`module` has `command(args: Namespace) -> int`; `options` adds what only this verb takes."""
+    """`module` has `command(args: Namespace) -> int`; `options` adds what only this verb takes.
+
+    `cache`: it uses the cache folder, which stays while it runs, whatever `clean --cache` is asked for.
+    """
 
     name: str
     module: str
@@ -39,6 +43,7 @@ class Verb:
     options: Callable[[Parser], None] = lambda _: None
     json: bool = True  # takes --json
     no_json: Callable[[argparse.Namespace], str] = lambda _: ""  # with these arguments it has no result: what has one
+    cache: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse_idle_json(args)
         if args.ca_bundle:
             _trust(args.ca_bundle)
-        return _command(args)(args)
+        with _cache_held(args.verb):
+            return _command(args)(args)
     except KeyboardInterrupt:
         return _report("interrupted", code=EXIT_INTERRUPTED)
     except BrokenPipeError:  # `musllinux list | head`: the reader has seen enough
@@ -243,6 +249,7 @@ VERBS = (
         images=False,
         options=_lock_options,
         no_json=lambda args: "" if args.check else "`musllinux lock --check --json` says what is newer",
+        cache=True,
     ),
     Verb(
         name="build",
@@ -250,8 +257,9 @@ VERBS = (
         help="Build images",
         options=_build_options,
         no_json=lambda args: "`musllinux list --format bake` is JSON of what is laid out" if args.prepare else "",
+        cache=True,
     ),
-    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_smoke_options),
+    Verb(name="smoke", module="musllinux.smoke", help="Try images that are built", options=_smoke_options, cache=True),
     Verb(name="push", module="musllinux.push", help="Push images that are tried", options=_push_options),
     Verb(name="report", module="musllinux.report", help="What was built and tried, from the records in build/"),
     Verb(name="doctor", module="musllinux.doctor", help="What this machine has and lacks", images=False),
@@ -262,6 +270,7 @@ VERBS = (
         images=False,
         options=_standin_options,
         no_json=lambda args: "`musllinux standin status --json` has" if args.action == "down" else "",
+        cache=True,
     ),
     Verb(
         name="clean",
@@ -276,6 +285,14 @@ def _trust(bundle: Path) -> None:
     from musllinux import certificates  # noqa: PLC0415 - with --ca-bundle only
 
     certificates.trust(bundle)
+
+
+def _cache_held(verb: Verb) -> AbstractContextManager[None]:
+    if not verb.cache:
+        return nullcontext()
+    from musllinux import alone, settings  # noqa: PLC0415 - for verbs that take long
+
+    return alone.sharing(settings.cache_folder())
 
 
 def _command(args: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from muslabi import database
 from musllinux.errors import UsageError
 from musllinux.mistakes import Mistake, Steps, report, suggestion
 from musllinux.model import ordinal
@@ -169,6 +170,24 @@ def _releases(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
             yield _Problem((*path, "trials", 0), what, " or ".join(own) or "a release with that musl")
 
 
+def _floors(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
+    """Every image's floor is what muslabi's data say that its oldest musl exports on its architecture."""
+    data = database.load()
+    for name in matrix.architectures:
+        if name not in data.arches:
+            what = "muslabi knows no musl of it, and so no floor"
+            yield _Problem(("architectures", name), what, suggestion(name, data.arches), at_key=True)
+    known = [data.arches[name] for name in matrix.architectures if name in data.arches]
+    for name, policy in matrix.policies.items():
+        path = ("policies", name, "floor")
+        if policy.floor not in data.versions:
+            yield _Problem(path, f"muslabi knows no musl {policy.floor}", suggestion(policy.floor, data.versions))
+            continue
+        for arch in known:
+            if ordinal(arch.first) > ordinal(policy.floor):
+                yield _Problem(path, f"older than musl's first for {arch.name}", f"{arch.first} or newer")
+
+
 def _rust_release(matrix: Matrix, _: _Dropped) -> Iterator[_Problem]:
     if matrix.rust.alpine not in matrix.releases:
         what = f"no release {matrix.rust.alpine} under `releases`"
@@ -203,6 +222,7 @@ _CHECKS: tuple[_Check, ...] = (
     _architectures,
     _interpreters,
     _releases,
+    _floors,
     _rust_release,
     _duplicates,
 )

@@ -186,6 +186,19 @@ def test_a_wrong_value_is_reported_with_its_key_line_and_what_would_be_allowed(
         ),
         ('alpine: "3.22" ', 'alpine: "3.12" ', "policies.musllinux_1_2.alpine", "older than the floor"),
         ("    - bison", "    - bash", "packages.system[4]", "bash stands here 2 times"),
+        (
+            "  armv7l:",
+            "  armv8l:",
+            "architectures.armv8l",
+            "muslabi knows no musl of it, and so no floor; allowed: one of",
+        ),
+        ('floor: "1.2.2" ', 'floor: "1.2.77"', "policies.musllinux_1_2.floor", "muslabi knows no musl 1.2.77"),
+        (
+            'floor: "1.1.24"',
+            'floor: "1.1.10"',
+            "policies.musllinux_1_1.floor",
+            "older than musl's first for ppc64le; allowed: 1.1.15 or newer",
+        ),
     ],
 )
 def test_values_that_do_not_fit_each_other_are_reported(
@@ -193,6 +206,23 @@ def test_values_that_do_not_fit_each_other_are_reported(
 ) -> None:
     found = mistakes(tmp_path / "m.yaml", changed(SHIPPED.read_text(), old, new))
     assert [m for m in found if f" {key}: " in m and expected in m], found
+
+
+def test_an_architecture_without_a_floor_is_a_mistake_of_the_overlay_that_adds_it(tmp_path: Path) -> None:
+    """It was a traceback in the middle of all builds, and their summary was lost."""
+    entry = DATA["architectures"]["x86_64"]
+    own = {"apk": "loongarch64", "platform": "linux/loong64", "triple": "loongarch64-alpine-linux-musl"}
+    mine = {"extends": "default", "architectures": {"loongarch64": {**entry, **own}}}
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(yaml.safe_dump(mine, sort_keys=False))
+    with pytest.raises(MatrixError) as caught:
+        load(SHIPPED, [overlay])
+    said = caught.value.message
+    assert said.startswith(
+        f"{overlay}:3: architectures.loongarch64: muslabi knows no musl of it, and so no floor; allow"
+    )
+    assert "riscv64" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

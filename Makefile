@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := first
 .PHONY: first help images list render lock smoke push report lint test test-all bench standin emulators doctor clean setup lock-deps
 
-export ARCH POLICY MUSLLINUX_TESTS_IMAGES
+export ARCH POLICY MATRIX MUSLLINUX_TESTS_IMAGES
 
 # ARCH="aarch64 s390x" POLICY=musllinux_1_2 INTERPRETERS="cp39-cp39 cp314-cp314" MATRIX="mine.yaml" SOURCES=standin JOBS=2
 selection = $(addprefix --policy=,$(POLICY)) $(addprefix --arch=,$(ARCH))
@@ -57,13 +57,13 @@ report: ## What was built and tried, from the records in build/
 
 doctor: ## What this machine has, and what to do about the rest
 	@scripts/setup python
-	@$(musllinux) doctor
+	@$(musllinux) doctor $(addprefix --matrix=,$(MATRIX))
 
 standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|status]
 	@scripts/setup python
 	@$(musllinux) standin $(or $(DO),up) $(selection) $(addprefix --interpreters=,$(INTERPRETERS))
 
-emulators: ## Register qemu-user for ARCH (default all), so that images of foreign architectures run here
+emulators: ## Register qemu-user for ARCH (default all); so that images of foreign architectures run here
 	@scripts/setup emulators
 	@$(MAKE) --no-print-directory doctor | sed -n '/emulator/,/->/p' || true
 

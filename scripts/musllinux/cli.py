@@ -167,8 +167,9 @@ def _common(sub: Parser, verb: Verb) -> None:
 
 
 def _list_options(sub: Parser) -> None:
-    forms = ["table", "json", "github", "bake"]
-    sub.add_argument("--format", choices=forms, help="github: a strategy.matrix; bake: a file for docker buildx bake")
+    forms = ["table", "json", "github", "bake", "emulators"]
+    text = "github: a strategy.matrix; bake: a file for docker buildx bake; emulators: for scripts/setup"
+    sub.add_argument("--format", choices=forms, help=text)
 
 
 def _render_options(sub: Parser) -> None:

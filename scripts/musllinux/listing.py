@@ -111,9 +111,16 @@ def _bake(settings: Settings, _: Matrix, rows: Sequence[Row]) -> str:
     return json.dumps({"group": group, "target": targets}, indent=1)
 
 
+def _emulators(_: Settings, matrix: Matrix, rows: Sequence[Row]) -> str:
+    """A line an architecture: its name, qemu's name of it, the machines (`uname -m`) that need no emulator for it."""
+    arches = {row.arch: matrix.architectures[row.arch] for row in rows}
+    return "\n".join(" ".join([name, arch.qemu, *(arch.runs_on or arch.uname)]) for name, arch in arches.items())
+
+
 FORMS: dict[str, Callable[[Settings, Matrix, Sequence[Row]], str]] = {
     "table": _table,
     "json": _json,
     "github": _github,
     "bake": _bake,
+    "emulators": _emulators,
 }

@@ -69,7 +69,12 @@ def test_a_runner_of_its_own_is_one_that_needs_no_emulator() -> None:
         assert native or machine.runner == shipped().architectures["x86_64"].runner, name
 
 
-@pytest.mark.parametrize("form", ["table", "json", "github"])
+def test_emulators_is_a_line_an_architecture_for_setup(capsys: pytest.CaptureFixture[str]) -> None:
+    said = listed(capsys, "--format", "emulators", "--arch", "i686,armv7l").splitlines()
+    assert said == ["i686 i386 i686 x86_64", "armv7l arm armv7l armv8l"]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "github", "emulators"])
 def test_no_form_shows_a_password(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text(SECRET)
     assert "s3cret" not in listed(capsys, "--matrix", str(tmp_path / "mine.yaml"), "--format", form)

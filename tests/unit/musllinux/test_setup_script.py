@@ -4,6 +4,7 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-TOOLS = "awk bash cat chmod cmp dirname env find flock grep id mkdir mv rm sed sh sleep stat tail timeout touch"
+TOOLS = "bash cat chmod cmp dirname env find flock grep id mkdir mv rm sed sh sleep stat tail timeout touch"
 OLD = "Docker version 20.10.24+dfsg1, build 297e128"
 NEW = "Docker version 28.2.2, build e6534b4"
 
@@ -64,6 +65,7 @@ def bare(tmp_path: Path) -> Machine:
     (machine.checkout / "scripts").mkdir(parents=True)
     for name in ("scripts/setup", "matrix.yaml", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, machine.checkout / name)
+    (machine.checkout / "templates").mkdir()  # without which it is no repository to the driver
     machine.bin.mkdir()
     machine.binfmt.mkdir()
     (machine.binfmt / "register").touch()
@@ -94,13 +96,19 @@ def installs(machine: Machine, script: str) -> None:
     machine.command("apt-get", f'echo "apt-get ${{*: -1}}" >>did\ncase "$*" in *install*) {script} ;; esac')
 
 
-def with_venv(machine: Machine) -> None:
-    (machine.checkout / ".venv" / "bin").mkdir(parents=True)
-    (machine.checkout / ".venv" / "bin" / "python").symlink_to("/bin/sh")
+def with_venv(machine: Machine) -> Machine:
+    """A virtual environment with the real driver, which records what it is asked."""
+    programs = machine.checkout / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to("/bin/sh")
+    driver = programs / "musllinux"
+    driver.write_text(f'#!/bin/bash\necho "musllinux $*" >>did\nexec {sys.executable} -m musllinux "$@"\n')
+    driver.chmod(0o755)
     state = f"{machine.checkout}\n" + "".join(
         (machine.checkout / name).read_text() for name in ("requirements.lock", "pyproject.toml")
     )
     (machine.checkout / ".venv" / ".made-from").write_text(state)
+    return machine
 
 
 def register(machine: Machine, *names: str, flags: str = "OPF") -> None:
@@ -123,7 +131,9 @@ def test_no_setup_names_what_is_missing_and_how_to_get_it(bare: Machine) -> None
     assert "NO_SETUP forbids" in done.stderr
     assert "a virtual environment (.venv): make .venv from requirements.lock" in done.stderr
     assert "a docker command that can use BuildKit: install docker.io" in done.stderr
-    assert "registered emulators for aarch64 arm ppc64le s390x: install qemu-user-static" in done.stderr
+    assert (
+        "emulators, where the asked architectures need any (.venv will know): install qemu-user-static" in done.stderr
+    )
     assert bare.did() == []
     assert not (bare.checkout / ".venv").exists()
 
@@ -200,17 +210,25 @@ def test_who_is_not_root_is_told_what_to_install(bare: Machine) -> None:
     assert "as root on Debian this would be: apt-get install docker.io" in done.stderr
 
 
-def test_an_emulator_without_the_f_flag_is_registered_anew(bare: Machine) -> None:
-    register(bare, "aarch64", flags="OP")
-    folder = bare.bin / "binfmt.d"
+def packaged(machine: Machine, *names: str) -> None:
+    """What qemu-user-static brings."""
+    folder = machine.bin / "binfmt.d"
     folder.mkdir()
-    (folder / "qemu-aarch64.conf").write_text(":qemu-aarch64:M::magic:mask:/usr/bin/qemu-aarch64-static:OP\n")
+    for name in names:
+        (folder / f"qemu-{name}.conf").write_text(f":qemu-{name}:M::magic:mask:/usr/bin/qemu-{name}-static:OP\n")
+
+
+def test_an_emulator_without_the_f_flag_is_registered_anew(bare: Machine) -> None:
+    with_venv(bare)
+    register(bare, "aarch64", flags="OP")
+    packaged(bare, "aarch64")
     done = bare.setup("emulators", ARCH="aarch64")
     assert "registering the emulator for aarch64 anew: it lacks the F flag" in done.stderr
     assert (bare.binfmt / "register").read_text().endswith("/usr/bin/qemu-aarch64-static:OPF")
 
 
 def test_only_the_asked_architectures_need_emulators(bare: Machine) -> None:
+    with_venv(bare)
     assert bare.setup("--check", "emulators", ARCH="x86_64 i686").returncode == 0
     assert "emulators for s390x:" in bare.setup("--check", "emulators", ARCH="s390x x86_64").stdout
     assert "for x86_64 i386 arm ppc64le s390x:" in on(bare, "aarch64").setup("--check", "emulators").stdout
@@ -219,6 +237,7 @@ def test_only_the_asked_architectures_need_emulators(bare: Machine) -> None:
 def test_what_root_leaves_belongs_to_whoever_has_the_checkout(bare: Machine) -> None:
     """`sudo scripts/setup emulators`, then `make images` without: it writes to .mk/ as well."""
     bare.command("chown", 'echo "chown $*" >>did')
+    with_venv(bare)
     installs(bare, "true")
     assert bare.setup("emulators", ARCH="s390x").returncode == 1
     assert bare.did()[-1] == "chown -Rh --reference=. .mk"
@@ -228,6 +247,76 @@ def test_what_root_leaves_belongs_to_whoever_has_the_checkout(bare: Machine) -> 
     assert bare.did() == []
 
 
+@pytest.mark.parametrize("asked", ["x86_64,armv7l", "armv7l, x86_64", " armv7l", ",armv7l,"])
+def test_architectures_are_separated_as_the_driver_does_it(bare: Machine, asked: str) -> None:
+    assert "emulators for arm:" in with_venv(bare).setup("--check", "emulators", ARCH=asked).stdout
+
+
+def test_an_unknown_architecture_is_one_line_with_those_there_are(bare: Machine) -> None:
+    done = with_venv(bare).setup("emulators", ARCH="aarch64,sparc")
+    assert (done.returncode, done.stdout, bare.binfmt.joinpath("register").read_text()) == (2, "", "")
+    known = "x86_64 i686 aarch64 armv7l ppc64le s390x"
+    overlay = "MATRIX=FILE names an overlay that has more"
+    assert done.stderr == f"setup: no architecture sparc in the matrix; one of: {known} ({overlay})\n"
+
+
+RISCV64 = """\
+extends: default
+architectures:
+  s390x: null
+  riscv64: {apk: riscv64, platform: linux/riscv64, bits: 64, triple: riscv64-alpine-linux-musl, endian: little,
+    loader: ld-musl-riscv64.so.1, rust: riscv64gc-unknown-linux-musl, march: [], uname: [riscv64], entry: [],
+    qemu: riscv64, relative: 3}
+rust: {backends: null}
+"""
+
+
+def test_an_overlays_architecture_gets_its_emulator(bare: Machine) -> None:
+    with_venv(bare)
+    packaged(bare, "riscv64")
+    (bare.checkout / "mine.yaml").write_text(RISCV64)
+    assert "no architecture riscv64" in bare.setup("emulators", ARCH="riscv64").stderr
+    shown = bare.setup("--check", "emulators", MATRIX="mine.yaml").stdout
+    assert "emulators for aarch64 arm ppc64le riscv64:" in shown
+    done = bare.setup("emulators", ARCH="riscv64", MATRIX="mine.yaml")
+    assert "setup: registering the emulator for riscv64" in done.stderr
+    assert "/usr/bin/qemu-riscv64-static:OPF" in (bare.binfmt / "register").read_text()
+
+
+def test_a_bad_overlay_is_told_with_its_line_and_nothing_is_done(bare: Machine) -> None:
+    with_venv(bare)
+    (bare.checkout / "mine.yaml").write_text("extends: default\nimage: {x: 1}\n")
+    done = bare.setup("emulators", MATRIX="mine.yaml")
+    assert done.returncode == 2
+    assert "mine.yaml:2: image.x: unknown key" in done.stderr
+
+
+def test_the_shipped_matrix_is_asked_about_once_until_it_changes(bare: Machine) -> None:
+    with_venv(bare)
+    for _ in range(2):
+        assert "for arm:" in bare.setup("--check", "emulators", ARCH="armv7l").stdout
+        assert "for aarch64:" in bare.setup("--check", "emulators", ARCH="aarch64").stdout
+    assert bare.did() == ["musllinux list --format emulators"]
+    matrix = bare.checkout / "matrix.yaml"
+    matrix.write_text(matrix.read_text().replace("qemu: arm\n", "qemu: armeb\n"))
+    assert "for armeb:" in bare.setup("--check", "emulators", ARCH="armv7l").stdout
+
+
+def test_emulators_alone_set_up_first_what_knows_the_matrix(bare: Machine) -> None:
+    """`make emulators` on a new machine."""
+    packaged(bare, "s390x")
+    with_venv(bare)
+    venv = bare.checkout / ".venv"
+    (venv / ".made-from").unlink()  # setup makes it, once pip has done its work
+    (venv / "bin" / "python").unlink()
+    (venv / "bin" / "python").write_text("#!/bin/sh\necho python >>did\n")
+    (venv / "bin" / "python").chmod(0o755)
+    bare.command("python3", "exit 0")
+    done = bare.setup("emulators", ARCH="s390x")
+    assert bare.did() == ["python"] * 3 + ["musllinux list --format emulators"]
+    assert "setup: registering the emulator for s390x" in done.stderr
+
+
 def on(machine: Machine, processor: str) -> Machine:
     machine.command("uname", f"echo {processor}")
     return machine
@@ -235,7 +324,7 @@ def on(machine: Machine, processor: str) -> Machine:
 
 def test_every_architecture_of_the_matrix_has_its_emulator_asked_for(bare: Machine) -> None:
     matrix = yaml.safe_load((ROOT / "matrix.yaml").read_text())
-    shown = on(bare, "riscv64").setup("--check", "emulators").stdout
+    shown = on(with_venv(bare), "riscv64").setup("--check", "emulators").stdout
     names = shown.partition("for ")[2].partition(":")[0].split()
     assert names == [arch["qemu"] for arch in matrix["architectures"].values()]
 

@@ -63,8 +63,8 @@ standin: ## Start the stand-in for upstream's sources: make standin [DO=up|down|
 	@scripts/setup python
 	@$(musllinux) standin $(or $(DO),up) $(selection) $(addprefix --interpreters=,$(INTERPRETERS))
 
-emulators: ## Register qemu-user for ARCH (default all); so that images of foreign architectures run here
-	@scripts/setup emulators
+emulators: ## Register qemu-user for ARCH (default all); AGAIN=1 also what is registered and does not work
+	@scripts/setup $(if $(AGAIN),--again) emulators
 	@$(MAKE) --no-print-directory doctor | sed -n '/emulator/,/->/p' || true
 
 test: ## Unit tests, then the integration tests this machine can run (minutes); SLOW=1 whole images, too

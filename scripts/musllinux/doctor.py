@@ -3,11 +3,12 @@
 import json
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from typing import Any
 from musllinux import certificates as trusted
 from musllinux import emulation, engine, lockfile, reachable, realrun, secretfile, settings
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.model import ordinal
 from musllinux.redact import redact
 from musllinux.run import run as run_program
 from musllinux.schema import ArchitectureSection
@@ -59,7 +61,7 @@ def examine(run: Settings) -> Iterator[Finding]:
     yield from docker_commands(engine.candidates())
     about, facts = engine_facts()
     yield about
-    yield from emulators(run.matrix().architectures.values(), platform.machine())
+    yield from emulators(run.matrix().architectures, platform.machine(), run.overlays)
     own = {"engine": Path(facts["DockerRootDir"])} if facts.get("DockerRootDir") else {}
     yield buildkit()
     yield from disks({"downloads": run.cache, "records": run.work, **own})
@@ -120,27 +122,37 @@ def engine_facts() -> tuple[Finding, Mapping[str, Any]]:
 
 
 def emulators(
-    arches: Iterable[ArchitectureSection], machine: str, binfmt: Path = emulation.BINFMT
+    arches: Mapping[str, ArchitectureSection],
+    machine: str,
+    overlays: Sequence[Path] = (),
+    binfmt: Path = emulation.BINFMT,
 ) -> Iterator[Finding]:
     """qemu-user for every architecture of the matrix that this processor does not run by itself."""
     if not emulation.engine_is_here():
         yield Finding(name="emulators", verdict=Verdict.NOTE, seen="the engine is on another machine: not looked at")
         return
-    for name in sorted({arch.qemu for arch in arches if machine not in (arch.runs_on or arch.uname)}):
-        yield emulator(name, binfmt)
+    matrix = f"MATRIX={shlex.quote(' '.join(map(str, overlays)))} " if overlays else ""
+    foreign = {name: arch for name, arch in arches.items() if machine not in (arch.runs_on or arch.uname)}
+    for name, arch in sorted(foreign.items(), key=lambda item: item[1].qemu):
+        yield emulator(arch.qemu, f"make emulators {matrix}ARCH={name}", arch.qemu_since, binfmt)
 
 
-def emulator(name: str, binfmt: Path = emulation.BINFMT) -> Finding:
-    """One of the kernel's handlers."""
-    found = emulation.handler(name, binfmt)
+def emulator(name: str, registers: str, since: str | None = None, binfmt: Path = emulation.BINFMT) -> Finding:
+    """One of the kernel's handlers. `registers`: the command for it; `since`: the first qemu that computes right."""
+    found, title = emulation.handler(name, binfmt), f"emulator {name}"
     if found.problem:
-        remedy = "`make emulators` registers it; only images of that architecture need it"
-        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=found.problem, remedy=remedy)
-    seen = f"{found.program}, {emulation.qemu_version(found.program)}"
+        remedy = f"`{registers}` registers it; only images of that architecture need it"
+        return Finding(name=title, verdict=Verdict.NOTE, seen=found.problem, remedy=remedy)
+    version = emulation.qemu_version(found.program)
+    seen, number = f"{found.program}, {version}", emulation.number(version)
+    if since and number and number < ordinal(since):
+        remedy = f"install qemu-user {since} or newer, then `{registers} AGAIN=1`: the kernel keeps what it has opened"
+        seen += f", which computes wrong there: {since} is the first that does not"
+        return Finding(name=title, verdict=Verdict.NOTE, seen=seen, remedy=remedy)
     if wrong := realrun.run(name):
-        remedy = "`make emulators` registers it anew"
-        return Finding(name=f"emulator {name}", verdict=Verdict.NOTE, seen=f"{seen}, but {wrong}", remedy=remedy)
-    return Finding(name=f"emulator {name}", verdict=Verdict.OK, seen=f"{seen}, runs a program")
+        remedy = f"`{registers} AGAIN=1` registers it anew"
+        return Finding(name=title, verdict=Verdict.NOTE, seen=f"{seen}, but {wrong}", remedy=remedy)
+    return Finding(name=title, verdict=Verdict.OK, seen=f"{seen}, runs a program")
 
 
 def disks(places: Mapping[str, Path]) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from musllinux.settings import from_args
 from .factory import shipped
 from .server import Answer, free_port, serving
 
+REGISTERS = "make emulators ARCH=aarch64"
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000 kB\nMemAvailable:   {} kB\n"
 
 
@@ -60,16 +61,44 @@ def test_a_registered_emulator_is_shown_with_its_version_after_a_real_run(
     registered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(realrun, "run", lambda _: "")
-    found = doctor.emulator("aarch64", registered.parent)
+    found = doctor.emulator("aarch64", REGISTERS, binfmt=registered.parent)
     assert (found.verdict, found.seen) == (Verdict.OK, f"{registered}, qemu-aarch64 version 7.2.22, runs a program")
 
 
 def test_an_emulator_that_runs_nothing_is_no_emulator(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(realrun, "run", lambda _: "a program of it does not start: Exec format error")
-    found = doctor.emulator("aarch64", registered.parent)
+    found = doctor.emulator("aarch64", REGISTERS, binfmt=registered.parent)
     assert found.verdict is Verdict.NOTE
     assert found.seen.endswith("but a program of it does not start: Exec format error")
-    assert "make emulators" in found.remedy
+    assert found.remedy == "`make emulators ARCH=aarch64 AGAIN=1` registers it anew"
+
+
+@pytest.mark.parametrize(("since", "verdict"), [("7.3", Verdict.NOTE), ("7.2", Verdict.OK), (None, Verdict.OK)])
+def test_an_emulator_that_computes_wrong_is_told_by_its_version(
+    registered: Path, monkeypatch: pytest.MonkeyPatch, since: str | None, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(realrun, "run", lambda _: "")
+    found = doctor.emulator("aarch64", REGISTERS, since, registered.parent)
+    assert found.verdict is verdict
+    if since == "7.3":
+        assert "7.2.22, which computes wrong there: 7.3 is the first that does not" in found.seen
+        assert "qemu-user 7.3 or newer, then `make emulators ARCH=aarch64 AGAIN=1`" in found.remedy
+
+
+def test_the_matrixs_version_is_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(realrun, "run", lambda _: "")
+    monkeypatch.setattr(emulation, "qemu_version", lambda _: "qemu-ppc64le version 6.2.0")
+    (tmp_path / "qemu-ppc64le").write_text("enabled\ninterpreter /q\nflags: OPF\n")
+    found = {f.name: f for f in doctor.emulators(shipped().architectures, "x86_64", binfmt=tmp_path)}
+    assert "computes wrong there: 7.0 is" in found["emulator ppc64le"].seen
+
+
+def test_the_command_of_a_remedy_names_the_overlays_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    overlays = [Path("/my/a.yaml"), Path("/b.yaml")]
+    found = list(doctor.emulators(shipped().architectures, "x86_64", overlays, tmp_path))
+    assert "`make emulators MATRIX='/my/a.yaml /b.yaml' ARCH=armv7l` registers it" in found[1].remedy
 
 
 @pytest.mark.parametrize("name", sorted({arch.qemu for arch in shipped().architectures.values()} | {"riscv64"}))
@@ -94,18 +123,18 @@ def test_every_architectures_program_is_an_executable_of_it_and_runs_where_this_
 )
 def test_an_emulator_that_will_not_do_says_why(tmp_path: Path, text: str, said: str) -> None:
     handler(tmp_path, text)
-    assert said in doctor.emulator("aarch64", tmp_path).seen
+    assert said in doctor.emulator("aarch64", REGISTERS, binfmt=tmp_path).seen
 
 
 def test_an_emulator_that_is_not_registered_names_the_remedy(tmp_path: Path) -> None:
-    found = doctor.emulator("aarch64", tmp_path)
+    found = doctor.emulator("aarch64", REGISTERS, binfmt=tmp_path)
     assert (found.verdict, found.seen) == (Verdict.NOTE, "not registered")
     assert "make emulators" in found.remedy
 
 
 def test_what_the_processor_runs_itself_needs_no_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    found = [f.name for f in doctor.emulators(shipped().architectures.values(), "x86_64", tmp_path)]
+    found = [f.name for f in doctor.emulators(shipped().architectures, "x86_64", binfmt=tmp_path)]
     assert found == [f"emulator {name}" for name in ("aarch64", "arm", "ppc64le", "s390x")]
 
 

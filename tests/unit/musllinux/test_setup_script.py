@@ -227,6 +227,43 @@ def test_an_emulator_without_the_f_flag_is_registered_anew(bare: Machine) -> Non
     assert (bare.binfmt / "register").read_text().endswith("/usr/bin/qemu-aarch64-static:OPF")
 
 
+def test_a_registered_emulator_is_registered_again_only_where_that_is_asked_for(bare: Machine) -> None:
+    """One that does not work, which `musllinux doctor` finds: its file may be gone, or too old."""
+    with_venv(bare)
+    register(bare, "aarch64", "s390x")
+    packaged(bare, "aarch64", "s390x")
+    assert bare.setup("emulators", ARCH="aarch64").stderr == ""
+    done = bare.setup("--again", "emulators", ARCH="aarch64")
+    assert "emulators registered anew for aarch64:" in done.stderr
+    assert "setup: registering the emulator for aarch64 anew\n" in done.stderr
+    assert (bare.binfmt / "qemu-aarch64").read_text() == "-1\n"  # which removes it (binfmt_misc)
+    assert (bare.binfmt / "register").read_text().endswith("/usr/bin/qemu-aarch64-static:OPF")
+    assert (bare.binfmt / "qemu-s390x").read_text().startswith("enabled")
+
+
+def test_after_registering_again_the_machine_is_ready(bare: Machine) -> None:
+    with_venv(bare)
+    register(bare, "aarch64")
+    packaged(bare, "aarch64")
+    bare.command("grep", GREP_THAT_SEES_A_REGISTERED_ONE)
+    done = bare.setup("--again", "emulators", ARCH="aarch64")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "setup: ready")
+
+
+# A plain file keeps the -1 that is written to it; the kernel's would show the new registration.
+GREP_THAT_SEES_A_REGISTERED_ONE = f"""
+case "$*" in *binfmt/qemu-*) exit 0 ;; *) exec {shutil.which("grep")} "$@" ;; esac
+"""
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(("given", "does"), [("", "scripts/setup emulators"), ("1", "scripts/setup --again emulators")])
+def test_the_make_target_that_the_doctor_names_is_this(given: str, does: str) -> None:
+    argv = ["make", "-n", "emulators", "ARCH=aarch64", f"AGAIN={given}"]
+    shown = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert " ".join(shown.splitlines()[0].split()) == does
+
+
 def test_only_the_asked_architectures_need_emulators(bare: Machine) -> None:
     with_venv(bare)
     assert bare.setup("--check", "emulators", ARCH="x86_64 i686").returncode == 0

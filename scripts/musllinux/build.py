@@ -54,6 +54,7 @@ class Workshop:
     client: Client
     ca_bundle: Path | None
     builder: str = ""
+    locks: Path | None = None  # whose lock/ has the tools (Settings.tool_locks)
 
     def place(self, image: Image) -> Path:
         return self.work / image.id
@@ -65,7 +66,9 @@ class Workshop:
         def report(line: str) -> None:
             board.note(image.id, line)
 
-        return context.Stock(root=self.root, cache=self.cache, ca_bundle=self.ca_bundle, report=report)
+        return context.Stock(
+            root=self.root, cache=self.cache, ca_bundle=self.ca_bundle, report=report, locks=self.locks
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +306,7 @@ def command(args: Namespace) -> int:
         client=client,
         ca_bundle=ca,
         builder=args.builder,
+        locks=settings.tool_locks,
     )
     inputs.sweep(shop.cache)
     work = prepare if args.prepare else build

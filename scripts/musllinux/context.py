@@ -32,6 +32,7 @@ class Stock:
     cache: Path
     ca_bundle: Path | None
     report: Report
+    locks: Path | None = None  # whose lock/ has the tools, where an overlay has locked its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +185,7 @@ def _place_tools(folder: Path, specs: list[tuple[dict[str, Any], list[Path]]]) -
 
 
 def _wheels(lock: str, image: Image, interpreter: Interpreter, stock: Stock) -> list[Path]:
-    wanted = toollock.select(stock.root, lock, image, interpreter)
+    wanted = toollock.select(stock.locks or stock.root, lock, image, interpreter)
     return inputs.wheels(stock.cache, image, interpreter, wanted, stock.report)
 
 

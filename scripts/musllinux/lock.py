@@ -1,6 +1,7 @@
 """The verb that resolves versions: tools into lock/pylock.<name>.toml, archives and bases into lock.yaml.
 
-Everything is resolved before anything is written, and every file is replaced in one step.
+Everything is resolved before anything is written, and every file is replaced in one step. With an overlay these files
+are the overlay's own (Settings.lock_home): the repository's are the shipped matrix's, whatever an overlay makes of it.
 """
 
 import json
@@ -42,8 +43,14 @@ class Resolver:
 
     settings: Settings
     matrix: Matrix
-    old: Lock
+    old: Lock  # what counted until now
+    shipped: Lock  # the same, unless an overlay has locks of its own
     ca: Path | None
+
+    def locked(self, series: str) -> list[LockedArchive]:
+        """What is known of a series: from the lock that counts, and from the shipped one."""
+        locks = (self.old.upstream.cpython, self.shipped.upstream.cpython)
+        return [lock[series] for lock in locks if series in lock]
 
     def say(self, line: str) -> None:
         print(f"[lock] {redact(line)}", file=sys.stderr, flush=True)
@@ -53,7 +60,13 @@ def command(args: Namespace) -> int:
     """`musllinux lock`; with --check nothing is written, and exit code 1 says that something is newer."""
     settings = from_args(args)
     matrix, parts = settings.matrix(), tuple(args.only or PARTS)
-    run = Resolver(settings=settings, matrix=matrix, old=lockfile.load(settings.lock_file), ca=certificates.bundle())
+    run = Resolver(
+        settings=settings,
+        matrix=matrix,
+        old=lockfile.load(settings.lock_file),
+        shipped=lockfile.load(settings.shipped_lock_file),
+        ca=certificates.bundle(),
+    )
     if args.check:
         changes = [change for part in parts for change in _CHECKS[part](run)]
         _show(changes, as_json=args.json)
@@ -65,9 +78,11 @@ def command(args: Namespace) -> int:
     if "bases" in parts:
         new = LockedUpstream(cpython=new.cpython, bases=_bases(run))
     for name, text in tools.items():
-        toollock.write(settings.root, name, text)
-    lockfile.write(settings.lock_file, Lock(format=run.old.format, upstream=new))
-    run.say(f"written: {', '.join(parts)}; `musllinux render` brings images/ up to date")
+        toollock.write(settings.lock_home, name, text)
+    if set(parts) != {"tools"}:
+        lockfile.write(settings.lock_home / "lock.yaml", Lock(format=run.old.format, upstream=new))
+    where = f" to {settings.lock_home}" if settings.overlays else ""
+    run.say(f"written{where}: {', '.join(parts)}; `musllinux render` brings images/ up to date")
     return EXIT_OK
 
 
@@ -120,8 +135,10 @@ def _archives(run: Resolver) -> dict[str, LockedArchive]:
 
 def _archive(run: Resolver, listing: Listing, series: str) -> LockedArchive:
     """The newest release; the sum of one that is locked already stays, whatever the server has under its name now."""
-    release, old = listing.newest(series), run.old.upstream.cpython.get(series)
-    if old and (old.version, old.file) == (release.version, release.file):
+    release = listing.newest(series)
+    same = (lock for lock in run.locked(series) if (lock.version, lock.file) == (release.version, release.file))
+    old = next(same, None)
+    if old:
         sha256, signer = old.sha256, old.signer
     else:
         sha256 = inputs.unknown_archive(run.settings.cache, listing.place(release), run.say, run.ca)
@@ -168,11 +185,11 @@ def _bases(run: Resolver) -> dict[str, LockedBase]:
 def _newer_tools(run: Resolver) -> Iterator[Change]:
     for name, text in _tools(run).items():
         try:
-            old = toollock.versions(toollock.lock_path(run.settings.root, name).read_text(encoding="utf-8"))
+            old = toollock.versions(toollock.lock_path(run.settings.tool_locks, name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             old = {}
         except ValueError as error:
-            path = toollock.lock_path(run.settings.root, name)
+            path = toollock.lock_path(run.settings.tool_locks, name)
             raise FactoryError(f"{path}: not TOML: {error}", hint="`musllinux lock --only tools` renews it") from error
         new = toollock.versions(text)
         for project in sorted({*old, *new}):

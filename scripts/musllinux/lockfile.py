@@ -118,6 +118,7 @@ def dump(lock: Lock) -> str:
 
 def write(path: Path, lock: Lock) -> None:
     """Replace lock.yaml in one step: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     try:
         fresh.write_text(dump(lock), encoding="utf-8")

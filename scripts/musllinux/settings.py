@@ -46,8 +46,30 @@ class Settings:
         return self.root / "matrix.yaml"
 
     @property
-    def lock_file(self) -> Path:
+    def shipped_lock_file(self) -> Path:
         return self.root / "lock.yaml"
+
+    @property
+    def lock_home(self) -> Path:
+        """The folder whose lock.yaml and lock/ `lock` writes: mine.lock beside the last overlay, mine.yaml.
+
+        Without an overlay it is the repository, whose lock is the shipped matrix's alone.
+        """
+        return _beside(self.overlays[-1]) if self.overlays else self.root
+
+    @property
+    def lock_file(self) -> Path:
+        """The lock.yaml that counts: of the last overlay that has one of its own, else the shipped one."""
+        return self._home_of("lock.yaml") / "lock.yaml"
+
+    @property
+    def tool_locks(self) -> Path:
+        """The folder whose lock/ counts, likewise."""
+        return self._home_of("lock")
+
+    def _home_of(self, name: str) -> Path:
+        own = (_beside(overlay) for overlay in reversed(self.overlays))
+        return next((home for home in own if (home / name).exists()), self.root)
 
     @property
     def selection(self) -> "Selection":
@@ -60,6 +82,10 @@ class Settings:
         from musllinux.matrix import load  # noqa: PLC0415
 
         return load(self.matrix_file, self.overlays)
+
+
+def _beside(overlay: Path) -> Path:
+    return overlay.with_suffix(".lock")
 
 
 def from_args(args: Namespace, environ: Mapping[str, str] = os.environ) -> Settings:

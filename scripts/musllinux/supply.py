@@ -28,7 +28,7 @@ def upstream(matrix: Matrix, lock: Lock) -> Supply:
     if unlocked:
         raise FactoryError(
             f"lock.yaml has no CPython archive for {', '.join(unlocked)}",
-            hint="`musllinux lock` records it; an overlay drops an interpreter with `<name>: null`",
+            hint="`musllinux lock` with the same --matrix records it; `<name>: null` in an overlay drops it",
         )
     bases = {
         (release, arch): Base(

@@ -36,6 +36,7 @@ class Wheel:
 
 
 def lock_path(root: Path, name: str) -> Path:
+    """Below the repository, or below an overlay's own locks, which are laid out alike."""
     return root / "lock" / f"pylock.{name}.toml"
 
 
@@ -124,7 +125,7 @@ def versions(text: str) -> dict[str, str]:
 def write(root: Path, name: str, text: str) -> None:
     """Replace lock/pylock.<name>.toml in one step."""
     path = lock_path(root, name)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"pylock.new-{name}.toml")
     try:
         fresh.write_text(text, encoding="utf-8")

@@ -120,7 +120,7 @@ def built(journey: Journey) -> Journey:
 
 def test_lock_reads_upstream_through_the_proxy(journey: Journey) -> None:
     assert journey.lock.returncode == 0, journey.lock.stdout
-    lock = lockfile.load(journey.repository.root / "lock.yaml").upstream
+    lock = lockfile.load(journey.repository.lock).upstream
     assert lock.cpython["3.14"].version == "3.14.6"
     assert lock.bases["3.22"].reference == "docker.io/library/alpine:3.22.6"
 
@@ -147,7 +147,8 @@ def test_no_process_showed_a_password(built: Journey) -> None:
 def test_nothing_that_was_said_or_written_has_a_password(built: Journey) -> None:
     said = (built.lock.stdout + built.build.stdout).encode()
     assert not [secret for secret in SECRETS if secret in said]
-    files = [p for p in built.repository.root.rglob("*") if p.is_file() and not p.is_symlink()]
+    folders = (built.repository.root, built.repository.lock.parent)
+    files = [p for folder in folders for p in folder.rglob("*") if p.is_file() and not p.is_symlink()]
     assert built.place / "build.log" in files
     assert [str(p) for p in files for secret in SECRETS if secret in p.read_bytes()] == []
 

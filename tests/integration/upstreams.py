@@ -87,11 +87,16 @@ def _key_layer(state: State) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """A copy of this repository with a lock of its own, and the environment its commands run in."""
+    """A copy of this repository with an overlay, and the environment its commands run in."""
 
     root: Path
     overlay: Path
     env: Mapping[str, str]
+
+    @property
+    def lock(self) -> Path:
+        """What `lock` writes: the overlay's own."""
+        return self.overlay.with_suffix(".lock") / "lock.yaml"
 
     def run(self, *words: str, timeout: float = 3000) -> subprocess.CompletedProcess[str]:
         """`musllinux WORDS --matrix=OVERLAY`; both streams in stdout."""

@@ -351,6 +351,15 @@ def test_two_assemblies_have_the_same_digest(tmp_path: Path, downloads: Download
     assert downloads.archives
 
 
+def test_an_overlays_own_tool_locks_are_what_its_wheels_come_from(tmp_path: Path, downloads: Downloads) -> None:
+    shutil.copytree(ROOT / "lock", tmp_path / "mine.lock/lock")
+    own = tmp_path / "mine.lock/lock/pylock.interpreter.toml"
+    own.write_text((ROOT / "lock/pylock.installer.toml").read_text())
+    context.assemble(IMAGE, replace(stock(tmp_path), locks=tmp_path / "mine.lock"), tmp_path / "context")
+    assert ("cp314-cp314", "installer") in downloads.wheels
+    assert ("cp314-cp314", "build") not in downloads.wheels
+
+
 @pytest.mark.usefixtures("downloads")
 def test_what_stood_there_before_is_gone(tmp_path: Path) -> None:
     (tmp_path / "context/archives").mkdir(parents=True)

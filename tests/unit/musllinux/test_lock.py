@@ -14,6 +14,7 @@ from tests.upstream import Upstream, bytes_of, digest_of, on_loopback
 
 from musllinux import certificates, lock, lockfile, signature, toollock
 from musllinux.cli import main
+from musllinux.settings import Settings
 
 from .factory import ROOT, shipped
 
@@ -23,14 +24,20 @@ NEWEST = {"3.9": "3.9.25", "3.10": "3.10.21", "3.11": "3.11.15", "3.12": "3.12.1
 
 @dataclass
 class Place:
-    """A repository of its own, with an overlay that names the miniature upstream."""
+    """A repository of its own, whose matrix names the miniature upstream."""
 
     root: Path
-    overlay: Path
+    host: str
     upstream: Upstream
 
     def run(self, *words: str) -> int:
-        return main(["lock", f"--matrix={self.overlay}", *words])
+        return main(["lock", *words])
+
+    def overlay(self, text: str) -> Path:
+        path = self.root.parent / "mine/overlay.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"extends: default\n{text}")
+        return path
 
     @property
     def lock(self) -> lockfile.LockedUpstream:
@@ -46,21 +53,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "repository"
     (root / "templates").mkdir(parents=True)
-    for name in ("matrix.yaml", "lock.yaml"):
-        (root / name).write_bytes((ROOT / name).read_bytes())
+    (root / "lock.yaml").write_bytes((ROOT / "lock.yaml").read_bytes())
     monkeypatch.setenv("MUSLLINUX_ROOT", str(root))
     monkeypatch.setenv("MUSLLINUX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setattr(signature, "available", lambda: False)
     upstream = filled()
     with on_loopback(upstream) as host:
-        overlay = tmp_path / "overlay.yaml"
-        overlay.write_text(
-            "extends: default\nsources:\n  upstream:\n"
-            f"    mirror: http://{host}/alpine\n    python: http://{host}/ftp/python\n"
-            f"    base: {host}/library/alpine:{{alpine}}\n"
-        )
-        yield Place(root=root, overlay=overlay, upstream=upstream)
+        (root / "matrix.yaml").write_text(pointed((ROOT / "matrix.yaml").read_text(), host))
+        yield Place(root=root, host=host, upstream=upstream)
+
+
+def pointed(matrix: str, host: str) -> str:
+    """The shipped matrix with another host in place of upstream's."""
+    section = shipped().sources.upstream
+    for url in (section.mirror, section.python, f"docker://{section.base}"):
+        scheme, _, rest = url.partition("://")
+        there = rest.replace(rest.split("/")[0], host, 1)
+        matrix = matrix.replace(url, f"http://{there}") if scheme != "docker" else matrix.replace(rest, there)
+    return matrix
 
 
 def filled() -> Upstream:
@@ -144,6 +155,82 @@ def test_the_committed_lock_is_as_lock_writes_it() -> None:
     assert path.read_text() == lockfile.dump(lockfile.load(path))
 
 
+# --- with an overlay ------------------------------------------------------------------------------------------------
+
+FEWER = """\
+architectures: {i686: null, aarch64: null, armv7l: null, ppc64le: null, s390x: null}
+interpreters: {cp310-cp310: null, cp315-cp315: null, cp315-cp315t: null}
+"""
+
+
+def test_an_overlay_has_a_lock_of_its_own_and_the_repositorys_stays(place: Place) -> None:
+    """Dropped interpreters and architectures would be missing from everybody else's builds."""
+    overlay = place.overlay(FEWER)
+    before = place.files()
+    assert place.run("--only=cpython", "--only=bases", f"--matrix={overlay}") == 0
+    assert place.files() == before
+    own = lockfile.load(overlay.with_suffix(".lock") / "lock.yaml").upstream
+    assert list(own.cpython) == ["3.9", "3.11", "3.12", "3.13", "3.14"]
+    assert set(own.bases["3.22"].platforms) == {"linux/amd64"}
+
+
+def test_a_private_registry_is_named_in_the_overlays_lock_alone(place: Place) -> None:
+    host = place.host.replace("127.0.0.1", "localhost")
+    overlay = place.overlay(f"sources: {{upstream: {{base: '{host}/library/alpine:{{alpine}}'}}}}\n")
+    assert place.run("--only=bases") == 0
+    assert place.run("--only=bases", f"--matrix={overlay}") == 0
+    assert "localhost" not in (place.root / "lock.yaml").read_text()
+    own = lockfile.load(overlay.with_suffix(".lock") / "lock.yaml").upstream
+    assert own.bases["3.22"].reference == f"{host}/library/alpine:3.22.12"
+
+
+def test_an_overlays_tools_are_its_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that drops cp39 asks for tools that no longer run on it."""
+    overlay = place.overlay(FEWER.replace("{cp310", "{cp39-cp39: null, cp310"))
+    monkeypatch.setattr(toollock, "resolve", lambda _, __, ___, oldest: f"# {oldest}\n")
+    assert place.run("--only=tools") == 0
+    before = place.files()
+    assert place.run("--only=tools", f"--matrix={overlay}") == 0
+    assert place.files() == before
+    home = overlay.with_suffix(".lock")
+    assert toollock.lock_path(home, "interpreter").read_text() == "# 3.11\n"
+    assert not (home / "lock.yaml").exists()
+
+
+def test_a_sum_that_the_repository_has_locked_counts_for_an_overlays_mirror(place: Place) -> None:
+    """Also where the overlay has a lock of its own, from before."""
+    overlay = place.overlay("")
+    place.upstream.altered["/ftp/python/3.14.7/"] = b""
+    assert place.run("--only=cpython", f"--matrix={overlay}") == 0
+    place.upstream.altered.clear()
+    assert place.run("--only=cpython") == 0
+    place.upstream.python("3.14.7", b"something else")
+    assert place.run("--only=cpython", f"--matrix={overlay}") == 0
+    own = lockfile.load(overlay.with_suffix(".lock") / "lock.yaml").upstream
+    assert own.cpython["3.14"] == place.lock.cpython["3.14"]
+
+
+def test_check_compares_an_overlay_with_its_own_lock(place: Place) -> None:
+    overlay = place.overlay(FEWER)
+    assert place.run("--check", "--only=cpython", "--only=bases", f"--matrix={overlay}") == 1
+    assert place.run("--only=cpython", "--only=bases", f"--matrix={overlay}") == 0
+    assert place.run("--check", "--only=cpython", "--only=bases", f"--matrix={overlay}") == 0
+    assert place.run("--check", "--only=cpython", "--only=bases") == 1
+
+
+def test_what_an_overlay_has_locked_counts_for_it_and_else_what_is_shipped(tmp_path: Path) -> None:
+    team, mine = tmp_path / "team.yaml", tmp_path / "mine.yaml"
+    run = Settings(root=tmp_path / "root", work=tmp_path, cache=tmp_path, overlays=(team, mine))
+    assert run.lock_home == tmp_path / "mine.lock"
+    assert (run.lock_file, run.tool_locks) == (tmp_path / "root/lock.yaml", tmp_path / "root")
+    (tmp_path / "team.lock").mkdir()
+    (tmp_path / "team.lock/lock.yaml").touch()
+    (tmp_path / "mine.lock/lock").mkdir(parents=True)
+    assert (run.lock_file, run.tool_locks) == (tmp_path / "team.lock/lock.yaml", tmp_path / "mine.lock")
+    shipped_only = Settings(root=tmp_path / "root", work=tmp_path, cache=tmp_path)
+    assert (shipped_only.lock_home, shipped_only.lock_file) == (tmp_path / "root", tmp_path / "root/lock.yaml")
+
+
 # --- check ----------------------------------------------------------------------------------------------------------
 
 
@@ -221,15 +308,14 @@ def test_an_upstream_that_serves_something_else_changes_nothing(
 def test_an_unreachable_python_org_is_one_line_and_changes_nothing(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place.overlay.write_text(
-        "extends: default\nsources: {upstream: {python: 'http://reader:s3cret@127.0.0.1:9/ftp'}}\n"
-    )
+    overlay = place.overlay("sources: {upstream: {python: 'http://reader:s3cret@127.0.0.1:9/ftp'}}\n")
     before = place.files()
-    assert place.run("--only=cpython") == 1
+    assert place.run("--only=cpython", f"--matrix={overlay}") == 1
     (line, hint) = [each for each in capsys.readouterr().err.splitlines() if not each.startswith("[lock]")]
     assert line == "musllinux: http://***@127.0.0.1:9/ftp/: not reachable"
     assert "proxy" in hint
     assert place.files() == before
+    assert list(overlay.parent.iterdir()) == [overlay]
 
 
 def test_a_lock_that_cannot_be_written_stays_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,6 +179,12 @@ def _render_options(sub: Parser) -> None:
 def _lock_options(sub: Parser) -> None:
     sub.add_argument("--check", action="store_true", help="write nothing; say what is newer, exit 1 where something is")
     sub.add_argument("--only", action="append", choices=["tools", "cpython", "bases"], help="this part; repeatable")
+    sub.add_argument(
+        "--unsigned",
+        action=_Names,
+        metavar="SERIES",
+        help="lock CPython of this series (3.14) although its signature is gone or cannot be read; repeatable",
+    )
 
 
 def _build_options(sub: Parser) -> None:

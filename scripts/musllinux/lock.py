@@ -7,13 +7,13 @@ are the overlay's own (Settings.lock_home): the repository's are the shipped mat
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from musllinux import baseimages, certificates, inputs, lockfile, signature, toollock
-from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
+from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError, UsageError
 from musllinux.lockfile import Lock, LockedArchive, LockedBase, LockedUpstream
 from musllinux.model import ordinal, tool_lock
 from musllinux.pythonorg import Listing, Release
@@ -46,6 +46,7 @@ class Resolver:
     old: Lock  # what counted until now
     shipped: Lock  # the same, unless an overlay has locks of its own
     ca: Path | None
+    unsigned: frozenset[str] = frozenset()  # series that may do without a signature that they should have
 
     def locked(self, series: str) -> list[LockedArchive]:
         """What is known of a series: from the lock that counts, and from the shipped one."""
@@ -66,6 +67,7 @@ def command(args: Namespace) -> int:
         old=lockfile.load(settings.lock_file),
         shipped=lockfile.load(settings.shipped_lock_file),
         ca=certificates.bundle(),
+        unsigned=_unsigned(matrix, args.unsigned or ()),
     )
     if args.check:
         changes = [change for part in parts for change in _CHECKS[part](run)]
@@ -117,6 +119,14 @@ def releases_of(matrix: Matrix) -> list[str]:
     return sorted(named, key=ordinal)
 
 
+def _unsigned(matrix: Matrix, names: Iterable[str]) -> frozenset[str]:
+    there = series_of(matrix)
+    for name in names:
+        if name not in there:
+            raise UsageError(f"--unsigned {name}: no such series in the matrix", hint=f"one of: {', '.join(there)}")
+    return frozenset(names)
+
+
 def _tools(run: Resolver) -> dict[str, str]:
     """The text of every tool lock."""
     found = {}
@@ -152,22 +162,55 @@ def _archive(run: Resolver, listing: Listing, series: str) -> LockedArchive:
 
 
 def _signer(run: Resolver, listing: Listing, release: Release, sha256: str) -> str:
-    """Whose verified signature the sum has; empty where there is none or none can be verified here."""
-    series = ".".join(release.version.split(".")[:2])
+    """Whose verified signature the sum has; empty where none was ever expected, or none can be verified here.
+
+    Raises FactoryError for a wrong signature, for one that cannot be read, and where there is none for a new sum in a
+    series that had one: whoever can change an archive on its way can also take its bundle away or spoil it.
+    """
+    series = _series(release)
     signer = run.matrix.python.signers.get(series)
     if signer is None or not signature.available():
         return ""
     bundle = listing.bundle(release)
     if bundle is None:
+        if not _kept(run, release, sha256) and _signed_before(run, series):
+            _refuse(run, release, f"{release.file} has no Sigstore bundle")
         run.say(f"{release.file} has no Sigstore bundle")
         return ""
     try:
         signature.verify(release.file, sha256, bundle, signer)
     except signature.UnusableBundleError as error:
+        _refuse(run, release, error.message)
         run.say(error.message)
         return ""
     run.say(f"{release.file} is signed by {signer.identity}")
     return signer.identity
+
+
+def _refuse(run: Resolver, release: Release, what: str) -> None:
+    """Raises FactoryError: what is wrong with a signature and whose it should be; not where --unsigned allows that."""
+    series = _series(release)
+    if series in run.unsigned:
+        return
+    old, signer = _signed_before(run, series), run.matrix.python.signers[series].identity
+    whose = f"{old.version}, locked before, is signed by {old.signer}" if old else f"{signer} signs this series"
+    raise FactoryError(
+        f"{what}; {whose}",
+        hint=f"compare with what python.org has; `musllinux lock --unsigned {series}` goes on without the signature",
+    )
+
+
+def _signed_before(run: Resolver, series: str) -> LockedArchive | None:
+    return next((archive for archive in run.locked(series) if archive.signer), None)
+
+
+def _kept(run: Resolver, release: Release, sha256: str) -> bool:
+    """Whether nothing new is locked: this sum of this release is what it was."""
+    return (release.version, sha256) in {(old.version, old.sha256) for old in run.locked(_series(release))}
+
+
+def _series(release: Release) -> str:
+    return ".".join(release.version.split(".")[:2])
 
 
 def _bases(run: Resolver) -> dict[str, LockedBase]:

@@ -408,16 +408,116 @@ def test_a_wrong_signature_stops_lock_with_the_sum_and_the_signer(
     assert place.files() == before
 
 
-def test_a_bundle_that_the_library_cannot_read_is_said_and_counts_as_none(
-    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sigstore: list[object]
-) -> None:
-    """Bundles of 2024 and before lack what the library wants since version 3."""
-    monkeypatch.setattr(signature, "available", lambda: True)
-    place.upstream.files["/ftp/python/3.14.7/Python-3.14.7.tar.xz.sigstore"] = b"unreadable"
+BUNDLE = "/ftp/python/{0}/Python-{0}.tar.xz.sigstore"
+
+
+def signed_once(place: Place) -> None:
+    """Lock 3.14.6 with a signature, and let 3.14.7 be newer."""
+    listing = "/ftp/python/3.14.7/"
+    place.upstream.files[BUNDLE.format("3.14.6")] = b"good"
+    place.upstream.altered[listing] = b""
     assert place.run("--only=cpython") == 0
-    assert place.lock.cpython["3.14"].signer == ""
-    assert "the Sigstore bundle of Python-3.14.7.tar.xz cannot be used: entry must" in capsys.readouterr().err
-    assert sigstore == []
+    del place.upstream.altered[listing]
+    assert (place.lock.cpython["3.14"].version, place.lock.cpython["3.14"].signer) == ("3.14.6", "hugo@python.org")
+
+
+@pytest.mark.usefixtures("sigstore")
+@pytest.mark.parametrize(
+    ("bundle", "said"),
+    [
+        (None, "Python-3.14.7.tar.xz has no Sigstore bundle; 3.14.6, locked before, is signed by hugo@python.org"),
+        (
+            b"unreadable",
+            "cannot be used: entry must contain inclusion proof, with checkpoint; 3.14.6, locked before, is",
+        ),
+    ],
+)
+def test_a_new_sum_in_a_signed_series_is_not_locked_without_its_signature(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    bundle: bytes | None,
+    said: str,
+) -> None:
+    """A mirror that has changed the archive takes the bundle away, or spoils it."""
+    monkeypatch.setattr(signature, "available", lambda: True)
+    signed_once(place)
+    if bundle:
+        place.upstream.files[BUNDLE.format("3.14.7")] = bundle
+    before = place.files()
+    capsys.readouterr()
+    assert place.run("--only=cpython") == 1
+    (line, hint) = [each for each in capsys.readouterr().err.splitlines() if not each.startswith("[lock]")]
+    assert said in line
+    assert "--unsigned 3.14" in hint
+    assert place.files() == before
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_a_bundle_that_cannot_be_read_is_refused_also_in_a_series_that_had_none(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signature, "available", lambda: True)
+    place.upstream.files[BUNDLE.format("3.14.7")] = b"unreadable"
+    before = place.files()
+    assert place.run("--only=cpython") == 1
+    assert "cannot be used: entry must" in (said := capsys.readouterr().err)
+    assert "; hugo@python.org signs this series" in said
+    assert place.files() == before
+
+
+@pytest.mark.usefixtures("sigstore")
+@pytest.mark.parametrize("bundle", [None, b"unreadable"])
+def test_who_says_so_for_a_series_goes_on_without_its_signature(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bundle: bytes | None
+) -> None:
+    monkeypatch.setattr(signature, "available", lambda: True)
+    signed_once(place)
+    if bundle:
+        place.upstream.files[BUNDLE.format("3.14.7")] = bundle
+    assert place.run("--only=cpython", "--unsigned=3.13") == 1
+    assert place.run("--only=cpython", "--unsigned=3.13", "--unsigned=3.14") == 0
+    assert (place.lock.cpython["3.14"].version, place.lock.cpython["3.14"].signer) == ("3.14.7", "")
+    assert "Sigstore bundle" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_nobody_goes_on_with_a_wrong_signature(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signature, "available", lambda: True)
+    place.upstream.files[BUNDLE.format("3.14.7")] = b"bad"
+    assert place.run("--only=cpython", "--unsigned=3.14") == 1
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_a_sum_that_stays_keeps_its_signer_where_a_mirror_has_no_bundles(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signature, "available", lambda: True)
+    place.upstream.files[BUNDLE.format("3.14.7")] = b"good"
+    assert place.run("--only=cpython") == 0
+    before = place.lock.cpython["3.14"]
+    del place.upstream.files[BUNDLE.format("3.14.7")]
+    assert place.run("--only=cpython") == 0
+    assert place.lock.cpython["3.14"] == before
+    assert before.signer
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_without_the_library_nothing_is_asked_for_and_that_is_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr(signature, "available", lambda: True)
+        signed_once(place)
+    assert place.run("--only=cpython") == 0
+    assert place.lock.cpython["3.14"].version == "3.14.7"
+    assert "signatures are not verified" in capsys.readouterr().err
+
+
+def test_a_series_that_is_none_cannot_be_unsigned(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run("--unsigned=3.41") == 2
+    assert "--unsigned 3.41: no such series" in (said := capsys.readouterr().err)
+    assert "3.14" in said
 
 
 def test_every_series_has_a_signer() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from musllinux.errors import FactoryError
+from musllinux.redact import redact_value
 
 TAIL = 15  # lines of a failed command that its error repeats
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -201,8 +202,10 @@ def run(
 
 
 def pasteable(argv: Sequence[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """The command line for a shell, with folder and variables; values of secret-looking ones are left out."""
-    words = [f"{k}={'…' if _SECRET.search(k) else shlex.quote(v)}" for k, v in sorted((env or {}).items())]
+    """The command line for a shell, with folder and variables; secret-looking ones and passwords are left out."""
+    words = [
+        f"{k}={'…' if _SECRET.search(k) else shlex.quote(redact_value(v))}" for k, v in sorted((env or {}).items())
+    ]
     line = " ".join([*words, shlex.join(argv)])
     return f"cd {shlex.quote(str(cwd))} && {line}" if cwd else line
 

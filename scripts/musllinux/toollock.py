@@ -3,11 +3,12 @@
 The lock names files and their SHA-256, no index: wheels are fetched through the user's own pip configuration.
 """
 
+import os
 import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from packaging.markers import Environment
 from packaging.pylock import Package, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
+from musllinux import certificates, pipsettings
 from musllinux.errors import FactoryError
 from musllinux.model import Image, Interpreter, ordinal
+from musllinux.redact import hider
 from musllinux.run import run
 
 _RENEW = "`musllinux lock` renews it"
@@ -102,16 +105,42 @@ def _tags(image: Image, interpreter: Interpreter) -> list[Tag]:
 def resolve(root: Path, name: str, requirements: Sequence[str], oldest: str) -> str:
     """The text of lock/pylock.<name>.toml: `requirements` for every platform and every Python from `oldest` on.
 
-    Uses uv, which resolves for all platforms at once (a development dependency; the user's index configuration).
+    Uses uv, which resolves for all platforms at once (a development dependency), with the indexes that pip has here.
     Raises CommandError where it cannot.
     """
+    env = pips_index()
     with tempfile.TemporaryDirectory(prefix="musllinux-lock-") as folder:
         fresh = Path(folder) / f"pylock.{name}.toml"
         argv = [_uv(), "pip", "compile", "--quiet", "--universal", f"--python-version={oldest}", "--only-binary=:all:"]
         argv += ["--format=pylock.toml", "--no-header", f"--output-file={fresh}", "-"]
-        run(argv, cwd=root, stdin="\n".join(requirements).encode())
+        stdin = "\n".join(requirements).encode()
+        run(argv, cwd=root, stdin=stdin, env=env, clean=hider(" ".join(env.values()).split()))
         text = re.sub(r'url = "[^"]*/([^"/]+)"', r'path = "\1"', fresh.read_text(encoding="utf-8"))
     return f"# Written by `musllinux lock`: {', '.join(requirements)}. Do not edit.\n{text}"
+
+
+# uv's own variables of each kind: where the user has set one, uv is left to it. UV_INSECURE_HOST adds to the others.
+_INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def pips_index(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables with which uv, which reads neither pip.conf nor PIP_*, asks where pip would and trusts what it trusts.
+
+    They may hold passwords: for a program's environment, never for its arguments.
+    """
+    pip = pipsettings.settings()
+    found: dict[str, str] = {}
+    if not any(environ.get(name) for name in _INDEXES):
+        found |= {"UV_DEFAULT_INDEX": pip.get("index-url", ""), "UV_INDEX": pip.get("extra-index-url", "")}
+    if not environ.get("UV_INSECURE_HOST"):
+        found["UV_INSECURE_HOST"] = pip.get("trusted-host", "")
+    if not any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES):
+        found |= {"HTTP_PROXY": pip.get("proxy", ""), "HTTPS_PROXY": pip.get("proxy", "")}
+    if not environ.get("SSL_CERT_FILE"):
+        cert = pip.get("cert", "")
+        found["SSL_CERT_FILE"] = cert if Path(cert).is_file() else str(certificates.bundle(environ) or "")
+    return {name: " ".join(value.split()) for name, value in found.items() if value.strip()}
 
 
 def versions(text: str) -> dict[str, str]:

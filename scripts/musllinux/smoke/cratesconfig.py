@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from musllinux import pipsettings
 from musllinux.errors import UsageError
 from musllinux.smoke import mounted, pipconfig
 from musllinux.smoke.containers import Mount
@@ -72,7 +73,7 @@ def network(found: Mapping[str, Any] | None = None) -> str:
 @contextmanager
 def prepared() -> Iterator[list[Mount]]:
     """Mounts that make pip and cargo in a container reach what they reach here. They last as long as the block."""
-    found = pipconfig.settings()
+    found = pipsettings.settings()
     written = text(settings(), with_bundle=bool(pipconfig.bundle(found)), proxy=pipconfig.proxy(found))
     with pipconfig.prepared() as mounts, mounted.held({"config.toml": written.encode()}) as paths:
         yield [*mounts, Mount(source=paths["config.toml"], target=CONFIG)]

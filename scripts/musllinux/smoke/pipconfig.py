@@ -4,7 +4,6 @@ Everything goes into one mounted configuration file, so that no credential of an
 variable or a container's description.
 """
 
-import ast
 import ipaddress
 import os
 import sys
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from musllinux.pipsettings import settings
 from musllinux.run import CommandError, run
 from musllinux.smoke import mounted
 from musllinux.smoke.containers import Mount
@@ -22,37 +22,6 @@ CONF = "/etc/pip.conf"  # pip reads it for every user; it is not in the image
 BUNDLE = "/etc/ssl/musllinux-smoke-ca.pem"
 TAKEN = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-
-
-def settings() -> dict[str, str]:
-    """pip's settings on this machine: files and PIP_* variables, the latter first, as pip itself has it."""
-    try:
-        listed = run([sys.executable, "-m", "pip", "config", "list"]).output
-    except CommandError:  # an environment without pip (uv makes such): its variables are all there is
-        listed = ""
-    found = parse(listed)
-    for name, value in os.environ.items():
-        if name.startswith("PIP_") and value:
-            found[name.removeprefix("PIP_").lower().replace("_", "-")] = value
-    if "default-timeout" in found:
-        found["timeout"] = found.pop("default-timeout")
-    return found
-
-
-def parse(listed: str) -> dict[str, str]:
-    """`pip config list` as a mapping: `global.index-url='…'`; a variable or [install] wins over [global]."""
-    found: dict[str, tuple[int, str]] = {}
-    for line in listed.splitlines():
-        place, separator, value = line.partition("=")
-        section, _, name = place.rpartition(".")
-        rank = {"global": 1, "install": 2, ":env:": 3}.get(section, 0)
-        if not separator or not rank or rank < found.get(name, (0, ""))[0]:
-            continue
-        try:
-            found[name] = (rank, str(ast.literal_eval(value)))
-        except (ValueError, SyntaxError):
-            continue
-    return {name: value for name, (_, value) in found.items()}
 
 
 def bundle(found: Mapping[str, str]) -> Path | None:

@@ -1,17 +1,26 @@
 """toollock: which locked wheels an image gets, whatever the lock's file holds."""
 
+import hashlib
+import io
+import os
 import re
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.upstream import Reply, answer, basic, listening
 
-from musllinux import toollock
+from musllinux import certificates, toollock
 from musllinux.errors import FactoryError, UsageError
 from musllinux.matrix import load
 from musllinux.model import Image, Interpreter, Selection, Tool, resolve
+from musllinux.run import Completed, run
 from musllinux.toollock import Wheel, platforms, select
 
 from .factory import ROOT, SHIPPED, everything, shipped
@@ -257,6 +266,136 @@ def test_no_garbage_is_more_than_a_clear_line(tmp_path_factory: pytest.TempPathF
         select(root, "thing", image, image.tool_host)
     except FactoryError as error:
         assert str(root) in error.message
+
+
+# --- resolving ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither pip nor uv knows of an index, a proxy or a bundle, whatever this machine has."""
+    for name in list(os.environ):
+        if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy") or name in certificates.VARIABLES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
+INDEX = {
+    "PIP_INDEX_URL": "https://reader:s3cret@mirror.example/simple",
+    "PIP_EXTRA_INDEX_URL": "https://one.example/simple\nhttps://two.example/simple",
+}
+
+
+@pytest.mark.usefixtures("no_settings")
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        ({}, {}),
+        (
+            INDEX,
+            {
+                "UV_DEFAULT_INDEX": "https://reader:s3cret@mirror.example/simple",
+                "UV_INDEX": "https://one.example/simple https://two.example/simple",
+            },
+        ),
+        ({**INDEX, "UV_DEFAULT_INDEX": "https://mine.example/simple"}, {}),
+        ({**INDEX, "UV_EXTRA_INDEX_URL": "https://mine.example/simple"}, {}),
+        ({"PIP_TRUSTED_HOST": "a.example b.example:8443"}, {"UV_INSECURE_HOST": "a.example b.example:8443"}),
+        ({"PIP_TRUSTED_HOST": "a.example", "UV_INSECURE_HOST": "mine.example"}, {}),
+        ({"PIP_PROXY": "http://p:3128"}, {"HTTP_PROXY": "http://p:3128", "HTTPS_PROXY": "http://p:3128"}),
+        ({"PIP_PROXY": "http://p:3128", "https_proxy": "http://mine:3128"}, {}),
+    ],
+)
+def test_uv_is_told_of_the_index_that_pip_has_unless_it_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, given_: dict[str, str], expected: dict[str, str]
+) -> None:
+    for name, value in given_.items():
+        monkeypatch.setenv(name, value)
+    found = toollock.pips_index()
+    found.pop("SSL_CERT_FILE", None)  # the system's
+    assert found == expected
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_uv_trusts_what_pip_and_the_drivers_own_downloads_trust(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n")
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "a"))
+    assert toollock.pips_index()["SSL_CERT_FILE"] == str(tmp_path / "a")
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "absent"))
+    assert toollock.pips_index()["SSL_CERT_FILE"] == str(tmp_path / "a")
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "b"))
+    assert toollock.pips_index()["SSL_CERT_FILE"] == str(tmp_path / "b")
+    monkeypatch.setenv("SSL_CERT_FILE", "/mine.pem")  # uv reads that itself
+    assert "SSL_CERT_FILE" not in toollock.pips_index()
+
+
+def wheel(project: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        made.writestr(f"{project}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {project}\nVersion: 1.0\n")
+        made.writestr(
+            f"{project}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        made.writestr(f"{project}-1.0.dist-info/RECORD", "")
+    return content.getvalue()
+
+
+@contextmanager
+def private_index(known: str) -> Iterator[str]:
+    """A simple index with the one project `thing`, which takes `user:password`: its host."""
+    file = "thing-1.0-py3-none-any.whl"
+    page = f'<!DOCTYPE html><html><body><a href="{file}#sha256={hashlib.sha256(wheel("thing")).hexdigest()}">{file}</a>'
+    there = {"/simple/thing/": (page.encode(), "text/html"), f"/simple/thing/{file}": (wheel("thing"), "binary/octet")}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body, kind = there.get(self.path, (b"", ""))
+            status = 200 if body else 404
+            if self.headers.get("Authorization") != basic(known):
+                status, body = 401, b""
+            answer(self, Reply(status=status, body=body, headers={"Content-Type": kind} if kind else {}))
+
+        do_HEAD = do_GET  # noqa: N815 - http.server's own name
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with listening(Handler) as host:
+        yield host
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_tools_are_resolved_from_pips_own_index_and_its_password_is_in_no_argument(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+
+    def watched(argv: Sequence[str | Path], **more: Any) -> Completed:
+        seen.extend(argv)
+        return run(argv, **more)
+
+    monkeypatch.setattr(toollock, "run", watched)
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    with private_index("reader:s3cret") as host:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://reader:s3cret@{host}/simple")
+        text = toollock.resolve(tmp_path, "thing", ["thing"], "3.11")
+    assert toollock.versions(text) == {"thing": "1.0"}
+    assert 'path = "thing-1.0-py3-none-any.whl"' in text
+    assert not [word for word in (*seen, text) if "s3cret" in str(word)]
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_an_index_that_refuses_is_said_without_its_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    with private_index("reader:other") as host:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://reader:s3cret@{host}/simple")
+        with pytest.raises(FactoryError) as caught:
+            toollock.resolve(tmp_path, "thing", ["thing"], "3.11")
+    assert host in caught.value.message
+    assert "s3cret" not in caught.value.message
 
 
 # --- the matrix's part ----------------------------------------------------------------------------------------------

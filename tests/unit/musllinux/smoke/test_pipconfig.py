@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from musllinux import pipsettings
 from musllinux.smoke import pipconfig
 
 LISTED = """\
@@ -17,22 +16,6 @@ download.index-url='https://download.invalid/simple'
 """
 
 
-def test_variables_win_over_files_and_install_over_global() -> None:
-    found = pipconfig.parse(LISTED)
-    assert found["cert"] == "/etc/ssl/own.pem"
-    assert found["index-url"] == "https://install.invalid/simple"
-
-
-@given(st.text(max_size=200))
-def test_whatever_pip_prints_is_read_without_an_error(listed: str) -> None:
-    assert isinstance(pipconfig.parse(listed), dict)
-
-
-@given(st.text(st.characters(exclude_categories=["C"]), max_size=60))
-def test_values_come_through_pips_quoting(value: str) -> None:
-    assert pipconfig.parse(f"global.index-url={value!r}") == {"index-url": value}
-
-
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*pipconfig.BUNDLES, "https_proxy", "HTTPS_PROXY"):
@@ -40,7 +23,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_containers_configuration_has_what_reaches_the_index_and_nothing_of_this_machines_disk() -> None:
-    found = {**pipconfig.parse(LISTED), "find-links": "/opt/wheels", "cache-dir": "/root/.cache", "timeout": "60"}
+    found = {**pipsettings.parse(LISTED), "find-links": "/opt/wheels", "cache-dir": "/root/.cache", "timeout": "60"}
     lines = pipconfig.text(found, with_bundle=True).splitlines()
     assert lines == [
         "[global]",

@@ -91,6 +91,6 @@ clean: ## Remove what runs have left in build/; caches stay (make clean CACHE=1 
 setup: ## Only set up what this machine lacks
 	@scripts/setup python engine emulators compose
 
-lock-deps: ## Renew requirements.lock from pyproject.toml (network); UPGRADE=1 takes the newest versions
+lock-deps: ## Renew requirements*.lock from pyproject.toml (network); UPGRADE=1 takes the newest versions
 	@test -x .venv/bin/pip-compile || scripts/setup python
 	@scripts/lock-deps $(if $(UPGRADE),--upgrade)

@@ -139,7 +139,7 @@ def _tools(run: Resolver) -> dict[str, str]:
 def _archives(run: Resolver) -> dict[str, LockedArchive]:
     listing = Listing(run.matrix.sources.upstream.python, run.ca)
     if not signature.available():
-        run.say("signatures are not verified: `pip install sigstore` brings what does that")
+        run.say("signatures are not verified: `pip install -r requirements-sigstore.lock` brings what does that")
     return {series: _archive(run, listing, series) for series in series_of(run.matrix)}
 
 

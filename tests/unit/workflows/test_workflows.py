@@ -71,7 +71,7 @@ def test_what_is_run_of_this_project_exists(path: Path) -> None:
         for words in _commands(step.get("run", "")):
             seen += 1
             if words[0] == "make":
-                assert set(words[1:]) <= targets, words
+                assert {word for word in words[1:] if "=" not in word} <= targets, words
             elif words[0] == ".venv/bin/musllinux":
                 parser().parse_args(words[1:])
             elif words[0].startswith(("scripts/", ".ci/")):
@@ -118,6 +118,43 @@ def test_no_failure_is_lost_in_an_argument(path: Path) -> None:
     """`echo "x=$(false)"` succeeds; `x=$(false)` does not."""
     lines = [line.strip() for step in steps(read(path)) for line in step.get("run", "").splitlines()]
     assert not [line for line in lines if re.match(r"(echo|printf)\b.*\$\(", line)]
+
+
+def test_the_weekly_lock_takes_the_newest_of_everything_and_proposes_all_that_it_has_written() -> None:
+    scripts = [step["run"] for step in steps(read(FOLDER / "lock.yml")) if "run" in step]
+    assert "make lock-deps UPGRADE=1" in scripts
+    (added,) = re.findall(r"^files=\((.*)\)$", "\n".join(scripts), re.MULTILINE)
+    written = {path.name for path in ROOT.glob("*.lock")} | {"lock.yaml", "lock", "images"}
+    assert set(added.split()) == written
+
+
+def test_what_githubs_own_token_pushes_is_checked_all_the_same() -> None:
+    """GitHub starts no workflow for it, but one that is asked for by name."""
+    (job,) = read(FOLDER / "lock.yml")["jobs"].values()
+    checkout = next(step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout"))
+    assert checkout["with"]["token"] == "${{ secrets.LOCK_TOKEN || github.token }}"
+    last = job["steps"][-1]
+    assert last["env"]["GH_TOKEN"] == "${{ github.token }}"
+    (asked,) = re.findall(r"gh workflow run (\S+)", last["run"])
+    assert "workflow_dispatch" in read(FOLDER / asked)["on"]
+    assert job["permissions"]["actions"] == "write"
+
+
+def pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+) \\$", path.read_text(), re.MULTILINE))
+
+
+def test_whatever_a_workflow_installs_is_pinned_with_hashes_and_leaves_the_environment_as_it_is() -> None:
+    """An unpinned `pip install .[extra]` replaces the editable install, and whatever it likes."""
+    for path in WORKFLOWS:
+        for step in steps(read(path)):
+            for line in re.findall(r".*pip install.*", step.get("run", "")):
+                assert "--require-hashes -r requirements" in line, line
+    own, extra = pins(ROOT / "requirements.lock"), pins(ROOT / "requirements-sigstore.lock")
+    assert "sigstore" in extra
+    assert {name: own[name] for name in extra if name in own} == {name: extra[name] for name in extra if name in own}
+    texts = [(ROOT / f"requirements{name}.lock").read_text() for name in ("", "-sigstore")]
+    assert not [text for text in texts if "://" in text]
 
 
 def test_only_publishing_sees_credentials_and_only_attesting_has_an_identity() -> None:

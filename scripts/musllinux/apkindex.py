@@ -1,7 +1,7 @@
 """Alpine's package index, as far as a build needs it: which packages a wish brings in, and when they change.
 
 Format: an APKINDEX.tar.gz is two gzip members, a signature and a tar with the file APKINDEX; that holds a paragraph
-for each package with lines `X:value`: P name, C checksum, D depends, p provides (apk-tools, src/package.c).
+for each package with lines `X:value`: P name, V version, C checksum, D depends, p provides (apk-tools, src/package.c).
 """
 
 import gzip
@@ -23,6 +23,7 @@ class Package:
     checksum: str  # Q1…: of the control segment, which holds the data's own sum
     depends: tuple[str, ...]
     provides: tuple[str, ...]
+    version: str = ""
 
 
 def parse(archive: bytes) -> list[Package]:
@@ -43,6 +44,7 @@ def _package(paragraph: str) -> Package:
         checksum=values.get("C", ""),
         depends=tuple(_names(values.get("D", ""))),
         provides=tuple(_names(values.get("p", ""))),
+        version=values.get("V", ""),
     )
 
 
@@ -51,20 +53,25 @@ def _names(text: str) -> Iterable[str]:
     return (_VERSIONED.split(word)[0] for word in text.split() if not word.startswith("!"))
 
 
-def content(packages: Iterable[Package], wanted: Iterable[str]) -> str:
-    """A short hash that changes when one of the wanted packages, or anything they depend on, changes.
+def closure(packages: Iterable[Package], wanted: Iterable[str]) -> list[Package]:
+    """The wanted packages and everything they depend on, sorted by name.
 
     What the index does not have (the base has it) does not count. Of several providers all count.
     """
     by_name = _providers(packages)
-    seen: dict[str, str] = {}
+    seen: dict[str, Package] = {}
     queue = list(wanted)
     while queue:
         for package in by_name.get(queue.pop(), ()):
             if package.name not in seen:
-                seen[package.name] = package.checksum
+                seen[package.name] = package
                 queue.extend(package.depends)
-    lines = "".join(f"{name} {checksum}\n" for name, checksum in sorted(seen.items()))
+    return [package for _, package in sorted(seen.items())]
+
+
+def content(packages: Iterable[Package], wanted: Iterable[str]) -> str:
+    """A short hash that changes when one of the wanted packages, or anything they depend on, changes."""
+    lines = "".join(f"{package.name} {package.checksum}\n" for package in closure(packages, wanted))
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 

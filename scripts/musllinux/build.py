@@ -279,6 +279,7 @@ def _record(order: _Order, facts: ImageFacts, steps: Parser, seconds: float) -> 
         packages=installed_packages(image.tag),
         steps=_seconds(steps),
         size=facts.size,
+        offered=image.offered,
     )
 
 

@@ -87,7 +87,7 @@ def load(path: Path) -> Lock:
 
 _NONE = '""'
 _HEAD = """\
-# What every input from upstream resolved to: `build` uses nothing that does not match. Written by `musllinux lock`.
+# What upstream's archives and base images resolved to: `build` takes no others. Written by `musllinux lock`.
 """
 _CPYTHON = """\
   # Source archives below <python>/<version>/, their SHA-256, and whose Sigstore signature was verified.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from musllinux.apkindex import Package, content
+from musllinux.apkindex import Package, closure, content
 from musllinux.errors import FactoryError, UsageError
 from musllinux.schema import ArchitectureSection, Matrix, PolicySection, ToolSection
 
@@ -263,26 +263,41 @@ class Image:
     @property
     def contents(self) -> Mapping[str, str]:
         """Build arguments that change when the packages of a stage do: BuildKit cannot see what apk would fetch."""
-        served = self.supply.packages
-        own = served.get((self.base.release, self.arch.apk), ())
-        builders = served.get((self.base.release, self.supply.machine), ())
-        values = {
-            "NATIVE_CONTENT": content(builders, self.native_packages),
-            "SYSROOT_CONTENT": content(own, self.sysroot_packages),
-            "SYSTEM_CONTENT": content(own, self.system_packages),
+        return {
+            f"{stage.upper().replace('-', '_')}_CONTENT": content(self._served(release, apk), names)
+            for stage, (release, apk, names) in self._asked.items()
         }
-        return {**values, **self._rust_contents} if self.rust else values
 
     @property
-    def _rust_contents(self) -> Mapping[str, str]:
-        assert self.rust is not None  # noqa: S101 - asked for by `contents` only then
-        served = self.supply.packages
-        builders = served.get((self.rust.release, self.supply.machine), ())
-        own = served.get((self.rust.release, self.arch.apk), ())
-        return {
-            "RUST_BUILDER_CONTENT": content(builders, self.rust.builder),
-            "RUST_CONTENT": content(own, self.rust.packages),
+    def offered(self) -> Mapping[str, tuple[str, ...]]:
+        """By stage that leaves no apk database in the image: what the mirror's index has for it, as `name-version`.
+
+        Sorted; with everything that those packages depend on, and of several that provide the same each. What is not
+        known of is left out.
+        """
+        found = {
+            stage: tuple(f"{p.name}-{p.version}" for p in closure(self._served(release, apk), names))
+            for stage, (release, apk, names) in self._asked.items()
+            if stage != "system"
         }
+        return {stage: packages for stage, packages in found.items() if packages}
+
+    @property
+    def _asked(self) -> Mapping[str, tuple[str, str, tuple[str, ...]]]:
+        """By stage that asks apk for packages: of which release, for which architecture of apk's, and for which."""
+        own, machine = self.arch.apk, self.supply.machine
+        found = {
+            "native": (self.base.release, machine, self.native_packages),
+            "sysroot": (self.base.release, own, self.sysroot_packages),
+            "system": (self.base.release, own, self.system_packages),
+        }
+        if self.rust:
+            found["rust-builder"] = (self.rust.release, machine, self.rust.builder)
+            found["rust"] = (self.rust.release, own, self.rust.packages)
+        return found
+
+    def _served(self, release: str, apk: str) -> tuple[Package, ...]:
+        return self.supply.packages.get((release, apk), ())
 
     @property
     def repositories(self) -> tuple[str, ...]:

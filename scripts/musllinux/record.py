@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FORMAT = 1
@@ -27,6 +27,9 @@ class BuildRecord:
     packages: tuple[str, ...]  # what apk really installed: name-version
     steps: Mapping[str, float]  # seconds by step; cached steps are absent
     size: int  # bytes, uncompressed
+    # name-version by stage whose packages the image has no database of (Rust's too): what the index that decided the
+    # build had for them, which apk reads again itself. Empty in records of before, and where no index was read.
+    offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def path(work: Path, image_id: str) -> Path:

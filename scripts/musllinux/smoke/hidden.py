@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from musllinux import pipsettings
 from musllinux.errors import UsageError
 from musllinux.model import Image
 from musllinux.redact import hider as hiding
-from musllinux.smoke import cratesconfig, pipconfig
+from musllinux.smoke import cratesconfig
 
 
 def hider(image: Image, environ: Mapping[str, str] = os.environ) -> Callable[[str], str]:
     """A function that hides them in a text; see `redact.hider`. Reads pip's and cargo's settings once."""
     supply = image.supply
     proxies = [value for name, value in environ.items() if name.lower().endswith("_proxy")]
-    indexes = [url for value in pipconfig.settings().values() for url in value.split()]
+    indexes = [url for value in pipsettings.settings().values() for url in value.split()]
     cargo: Mapping[str, Any] = {}
     with suppress(UsageError):  # the checks that need the file say what is wrong with it
         cargo = cratesconfig.settings()

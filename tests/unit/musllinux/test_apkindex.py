@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musllinux.apkindex import Package, content, parse
+from musllinux.apkindex import Package, closure, content, parse
 from musllinux.errors import FactoryError
 
 TEXT = """C:Q1one=
@@ -47,6 +47,7 @@ def test_reads_a_signed_index() -> None:
         checksum="Q1one=",
         depends=("binutils", "so:libgmp.so.10", "musl-dev"),
         provides=("cmd:gcc",),
+        version="14.2.0-r6",
     )
     assert (binutils.depends, gmp.provides) == ((), ("so:libgmp.so.10",))
 
@@ -56,6 +57,12 @@ def test_a_change_in_a_dependency_shows_and_one_elsewhere_does_not() -> None:
     deep = parse(archive(TEXT.replace("Q1three=", "Q1other=")))
     assert content(before, ["gcc"]) != content(deep, ["gcc"])
     assert content(before, ["binutils"]) == content(deep, ["binutils"])
+
+
+def test_a_closure_has_each_package_once_whoever_asks_for_it_under_whatever_name() -> None:
+    packages = parse(archive(TEXT))
+    assert [package.name for package in closure(packages, ["gcc", "so:libgmp.so.10"])] == ["binutils", "gcc", "gmp"]
+    assert [package.name for package in closure(packages, ["musl"])] == []
 
 
 def test_what_only_the_base_has_does_not_matter() -> None:

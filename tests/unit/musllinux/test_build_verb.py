@@ -5,16 +5,18 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from musllinux import build, console, emulation, inputs, smoke, sources
+from musllinux import build, console, emulation, inputs, record, smoke, sources
 from musllinux.alone import LOCK, alone
+from musllinux.apkindex import Package
+from musllinux.buildkit_log import Parser
 from musllinux.cli import main
 from musllinux.console import Board
-from musllinux.engine import Client
+from musllinux.engine import Client, ImageFacts
 from musllinux.errors import FactoryError
 from musllinux.model import Image, Selection, resolve
 from musllinux.record import BuildRecord
@@ -84,6 +86,24 @@ def test_a_failed_image_stops_no_other_and_the_end_says_which(at_once: int, caps
     said = capsys.readouterr().err
     assert "log: /somewhere/build.log" in said
     assert "1 of 2 images failed: musllinux_1_2_x86_64" in said
+
+
+def test_the_record_has_what_is_installed_and_what_the_index_had_for_the_stages_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = shipped().rust.alpine
+    rust = Package(name="rust", checksum="Q1", depends=(), provides=(), version="1.91-r1")
+    supply = replace(everything(shipped()), packages={(release, "x86_64"): (rust,)})
+    (image,) = resolve(shipped(), supply, Selection(ids=("musllinux_1_2_x86_64",)))
+    monkeypatch.setattr(build, "installed_packages", lambda _: ("musl-1.2.5-r10",))
+    labels = {"org.opencontainers.image.created": "2026-11-25T00:00:00+00:00"}
+    order = build._Order(image=image, context=tmp_path, dockerfile=tmp_path, labels=labels, fingerprint="f")
+    facts = ImageFacts(id="sha256:a", platform="linux/amd64", size=1, labels={})
+    made = build._record(order, facts, Parser(), 1.0)
+    record.write(tmp_path, made)
+    assert record.read(tmp_path, image.id) == made
+    assert made.packages == ("musl-1.2.5-r10",)
+    assert made.offered == {"rust": ("rust-1.91-r1",)}
 
 
 def test_two_runs_on_one_image_do_not_meet_and_a_killed_one_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The record of a build: read back as it was written, and anything else is none."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ MADE = BuildRecord(
     packages=("musl-1.2.5-r0",),
     steps={"base": 1.0},
     size=1,
+    offered={"rust": ("rust-1.90.0-r0",)},
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -45,6 +46,11 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record.write(tmp_path, MADE)
     assert record.read(tmp_path, ID) == MADE
     assert [path.name for path in (tmp_path / ID).iterdir()] == ["build.json"]
+
+
+def test_a_record_from_before_it_said_what_was_offered_still_counts(tmp_path: Path) -> None:
+    old = {name: value for name, value in asdict(MADE).items() if name != "offered"}
+    assert written(tmp_path, json.dumps(old)) == replace(MADE, offered={})
 
 
 def test_where_there_is_none_it_is_none(tmp_path: Path) -> None:

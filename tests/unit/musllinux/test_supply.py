@@ -1,6 +1,7 @@
 """The supply: upstream as locked, the stand-in as its state file says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from musllinux import lockfile, matrix, supply
 from musllinux.apkindex import Package
 from musllinux.errors import FactoryError
 from musllinux.model import Selection, Supply, resolve
+
+from .factory import everything
 
 ROOT = Path(__file__).parents[3]
 MATRIX = matrix.load(ROOT / "matrix.yaml")
@@ -108,6 +111,31 @@ def test_build_arguments_follow_the_packages_of_their_stage_alone(tmp_path: Path
 
     before, after = contents("one"), contents("two")
     assert {name for name in before if before[name] != after[name]} == {"SYSTEM_CONTENT"}
+
+
+def test_what_the_index_offers_is_told_by_stage_for_those_that_leave_no_database_in_the_image() -> None:
+    """Rust, copied out of a root of its own, and what compiled the interpreters are in no list of what is installed."""
+
+    def package(name: str, version: str, *depends: str) -> Package:
+        return Package(name=name, checksum=version, depends=depends, provides=(), version=version)
+
+    made = replace(
+        everything(MATRIX),
+        machine="x86_64",
+        packages={
+            ("3.22", "x86_64"): (package("clang", "20-r0", "so:libLLVM.so"), package("git", "2-r0")),
+            ("3.22", "armv7"): (package("zlib-dev", "1.3-r1"), package("git", "2-r1")),
+            (MATRIX.rust.alpine, "x86_64"): (package("rust-src", "1.91-r0"),),
+            (MATRIX.rust.alpine, "armv7"): (package("rust", "1.91-r1", "scudo"), package("scudo", "1-r0")),
+        },
+    )
+    (image,) = resolve(MATRIX, made, Selection(ids=("musllinux_1_2_armv7l",)))
+    assert image.offered == {
+        "native": ("clang-20-r0",),
+        "sysroot": ("zlib-dev-1.3-r1",),
+        "rust-builder": ("rust-src-1.91-r0",),
+        "rust": ("rust-1.91-r1", "scudo-1-r0"),
+    }
 
 
 def test_native_stages_follow_the_building_machine_s_packages_whatever_the_image_is(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def test_the_record_has_what_is_installed_and_what_the_index_had_for_the_stages_
     (image,) = resolve(shipped(), supply, Selection(ids=("musllinux_1_2_x86_64",)))
     monkeypatch.setattr(build, "installed_packages", lambda _: ("musl-1.2.5-r10",))
     labels = {"org.opencontainers.image.created": "2026-11-25T00:00:00+00:00"}
-    order = build._Order(image=image, context=tmp_path, dockerfile=tmp_path, labels=labels, fingerprint="f")
+    target = build._target(image, labels)
+    order = build._Order(image=image, context=tmp_path, dockerfile=tmp_path, target=target, fingerprint="f")
     facts = ImageFacts(id="sha256:a", platform="linux/amd64", size=1, labels={})
     made = build._record(order, facts, Parser(), 1.0)
     record.write(tmp_path, made)

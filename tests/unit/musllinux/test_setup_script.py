@@ -304,7 +304,6 @@ architectures:
   riscv64: {apk: riscv64, platform: linux/riscv64, bits: 64, triple: riscv64-alpine-linux-musl, endian: little,
     loader: ld-musl-riscv64.so.1, rust: riscv64gc-unknown-linux-musl, march: [], uname: [riscv64], entry: [],
     qemu: riscv64, relative: 3}
-rust: {backends: null}
 """
 
 

@@ -29,7 +29,7 @@ help: ## This list
 
 images: ## Build the images and try them: make images ARCH=x86_64 POLICY=musllinux_1_2
 	@scripts/setup python engine emulators
-	@$(musllinux) build --smoke $(options)
+	@$(musllinux) build --smoke $(if $(CI),,--lock-missing) $(options)
 
 smoke: ## Try images that are built
 	@scripts/setup python engine emulators

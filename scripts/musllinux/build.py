@@ -37,6 +37,7 @@ from musllinux.engine import Client, ImageFacts, connect, find_client, image_fac
 from musllinux.errors import EXIT_FAILED, EXIT_OK, FactoryError
 from musllinux.failure import explain
 from musllinux.installed import installed_packages
+from musllinux.lock import lock_missing_bases
 from musllinux.machine import refusal
 from musllinux.model import Image, resolve, select
 from musllinux.redact import hider, redact
@@ -93,7 +94,7 @@ def _require_locked_base(image: Image) -> None:
     if not image.base.digest:
         raise FactoryError(
             f"{image.id}: the base {image.base.reference} is not locked",
-            hint="`musllinux lock` records its digest",
+            hint="`musllinux lock` records its digest, and so does `musllinux build --lock-missing`",
         )
 
 
@@ -294,6 +295,8 @@ def command(args: Namespace) -> int:
     source = sources.choose(settings, matrix, sources.say)
     if source is Source.STANDIN:
         sources.say(sources.STANDIN_NOTICE)
+    elif args.lock_missing:
+        lock_missing_bases(settings, matrix)
     supply, selection = sources.ready(settings, matrix, source, sources.say)
     ca = certificates.bundle()
     if source is Source.UPSTREAM:

@@ -195,6 +195,9 @@ def _build_options(sub: Parser) -> None:
         action="store_true",
         help="only lay out contexts, Dockerfiles and secrets in build/, for docker buildx bake",
     )
+    sub.add_argument(
+        "--lock-missing", action="store_true", help="from upstream: first lock the base images that have no digest yet"
+    )
     sub.add_argument("--builder", default="", metavar="NAME", help="a buildx builder to hand the work to")
     _jobs(sub)
 

@@ -61,14 +61,7 @@ def command(args: Namespace) -> int:
     """`musllinux lock`; with --check nothing is written, and exit code 1 says that something is newer."""
     settings = from_args(args)
     matrix, parts = settings.matrix(), tuple(args.only or PARTS)
-    run = Resolver(
-        settings=settings,
-        matrix=matrix,
-        old=lockfile.load(settings.lock_file),
-        shipped=lockfile.load(settings.shipped_lock_file),
-        ca=certificates.bundle(),
-        unsigned=_unsigned(matrix, args.unsigned or ()),
-    )
+    run = _resolver(settings, matrix, unsigned=_unsigned(matrix, args.unsigned or ()))
     if args.check:
         changes = [change for part in parts for change in _CHECKS[part](run)]
         _show(changes, as_json=args.json)
@@ -78,7 +71,7 @@ def command(args: Namespace) -> int:
     if "cpython" in parts:
         new = LockedUpstream(cpython=_archives(run), bases=new.bases)
     if "bases" in parts:
-        new = LockedUpstream(cpython=new.cpython, bases=_bases(run))
+        new = LockedUpstream(cpython=new.cpython, bases=_bases(run, releases_of(matrix)))
     for name, text in tools.items():
         toollock.write(settings.lock_home, name, text)
     if set(parts) != {"tools"}:
@@ -86,6 +79,37 @@ def command(args: Namespace) -> int:
     where = f" to {settings.lock_home}" if settings.overlays else ""
     run.say(f"written{where}: {', '.join(parts)}; `musllinux render` brings images/ up to date")
     return EXIT_OK
+
+
+def lock_missing_bases(settings: Settings, matrix: Matrix) -> None:
+    """Lock the base images that have no digest yet, and nothing else; what is locked already stays as it is.
+
+    For the first build of a clone whose lock was written where the registry could not be reached.
+    """
+    run = _resolver(settings, matrix)
+    known = {release for release, base in run.old.upstream.bases.items() if base.digest}
+    missing = [release for release in releases_of(matrix) if release not in known]
+    if not missing:
+        return
+    bases = {**run.old.upstream.bases, **_bases(run, missing)}
+    new = LockedUpstream(cpython=run.old.upstream.cpython, bases=bases)
+    path = settings.lock_home / "lock.yaml"
+    lockfile.write(path, Lock(format=run.old.format, upstream=new))
+    run.say(
+        f"{path} had no digests of Alpine {', '.join(missing)} and has today's now: "
+        "`musllinux render` brings images/ up to date, commit both"
+    )
+
+
+def _resolver(settings: Settings, matrix: Matrix, unsigned: frozenset[str] = frozenset()) -> Resolver:
+    return Resolver(
+        settings=settings,
+        matrix=matrix,
+        old=lockfile.load(settings.lock_file),
+        shipped=lockfile.load(settings.shipped_lock_file),
+        ca=certificates.bundle(),
+        unsigned=unsigned,
+    )
 
 
 def wanted(matrix: Matrix) -> dict[str, tuple[list[str], str]]:
@@ -213,12 +237,12 @@ def _series(release: Release) -> str:
     return ".".join(release.version.split(".")[:2])
 
 
-def _bases(run: Resolver) -> dict[str, LockedBase]:
+def _bases(run: Resolver, releases: Iterable[str]) -> dict[str, LockedBase]:
     where = baseimages.library(run.matrix, run.ca)
     arches = run.matrix.architectures.values()
     found = {}
     with closing(where.client):
-        for release in releases_of(run.matrix):
+        for release in releases:
             version = baseimages.newest(where, release)
             run.say(f"asking for {where.base.format(alpine=version)}")
             found[release] = baseimages.locked(where, release, version, arches)
@@ -252,7 +276,7 @@ def _newer_archives(run: Resolver) -> Iterator[Change]:
 
 def _newer_bases(run: Resolver) -> Iterator[Change]:
     """A newer point release, or other bytes under the tag that is locked (Alpine rebuilds images now and then)."""
-    new = _bases(run)
+    new = _bases(run, releases_of(run.matrix))
     for release, base in new.items():
         old = run.old.upstream.bases.get(release)
         if old is None or old.digest != base.digest:

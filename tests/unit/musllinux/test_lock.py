@@ -5,6 +5,7 @@ import hashlib
 import json
 import sys
 import types
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.upstream import Upstream, bytes_of, digest_of, on_loopback
 
 from musllinux import certificates, lock, lockfile, signature, toollock
 from musllinux.cli import main
-from musllinux.settings import Settings
+from musllinux.settings import Settings, from_args
 
 from .factory import ROOT, shipped
 
@@ -117,6 +118,27 @@ def test_what_lock_has_downloaded_is_in_the_cache_for_the_build(place: Place, tm
     assert place.run("--only=cpython") == 0
     sha256 = place.lock.cpython["3.14"].sha256
     assert (tmp_path / "cache/files" / sha256[:2] / sha256 / "Python-3.14.7.tar.xz").read_bytes() == b"Python 3.14.7"
+
+
+def test_a_first_build_locks_the_bases_that_have_no_digest_and_nothing_else(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = place.lock
+    assert not before.bases["3.22"].digest
+    settings = from_args(Namespace())
+    lock.lock_missing_bases(settings, settings.matrix())
+    assert all(place.lock.bases[release].digest for release in lock.releases_of(shipped()))
+    assert place.lock.cpython == before.cpython
+    assert "commit both" in capsys.readouterr().err
+
+
+def test_a_base_that_is_locked_stays_and_nobody_is_asked(place: Place) -> None:
+    assert place.run("--only=bases") == 0
+    before, asked = place.lock, len(place.upstream.asked)
+    place.upstream.tags["library/alpine"]["3.22.13"] = place.upstream.tags["library/alpine"]["3.22.12"]
+    settings = from_args(Namespace())
+    lock.lock_missing_bases(settings, settings.matrix())
+    assert (place.lock, len(place.upstream.asked)) == (before, asked)
 
 
 def test_bases_are_locked_with_the_digests_of_every_platform_and_alpines_sums(place: Place) -> None:

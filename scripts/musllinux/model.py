@@ -98,7 +98,7 @@ class Architecture:
     march: tuple[str, ...]
     qemu: str
     qemu_since: str | None
-    qemu_lacks: frozenset[str]  # what its programs cannot have under the emulator: "nanoseconds of stat"
+    qemu_lacks: frozenset[str]  # what its programs cannot have under the emulator (schema.QemuLack)
     relative: int  # the psABI's number of R_*_RELATIVE
 
     @property

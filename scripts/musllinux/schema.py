@@ -64,7 +64,7 @@ Prefix = Annotated[str, form(r"(/[a-z][a-z0-9_-]*)+", "an absolute path such as 
 Variable = Annotated[str, form(r"[A-Z][A-Z0-9_]*", "a variable's name such as RUST_LIBC_TIME64")]
 RustTarget = Annotated[str, form(r"\{(triple|rust)\}", '"{triple}" or "{rust}", which an architecture has')]
 Levels = Annotated[int, Field(ge=1)]
-QemuLack = Literal["nanoseconds of stat"]
+QemuLack = Literal["nanoseconds of stat", "steady threads"]
 Licence = Annotated[str, form(r"[A-Za-z0-9.+() -]+", "an SPDX expression such as MIT")]
 
 

@@ -96,9 +96,11 @@ BODIES: list[Callable[[Context], str]] = [fails, left_out, refused, breaks, fine
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = SimpleNamespace(arch=SimpleNamespace(qemu_lacks=frozenset()))
+
     @contextmanager
     def context(*_: object) -> Iterator[Context]:
-        yield cast(Context, SimpleNamespace(to=lambda log: SimpleNamespace(log=log)))
+        yield cast(Context, SimpleNamespace(to=lambda log: SimpleNamespace(log=log), image=image))
 
     checks = [
         Check(name=body.__name__, group="g", body=body, subject="", arguments=(), after=frozenset(), weight=1)

@@ -1,3 +1,4 @@
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ def context() -> Context:
     closed: list[bool] = []
     fake = SimpleNamespace(closed=closed, containers=SimpleNamespace(close=lambda: closed.append(True)))
     fake.to = lambda log: SimpleNamespace(log=log)
+    fake.image = SimpleNamespace(arch=SimpleNamespace(qemu_lacks=frozenset(), runs_on=()))
     return cast(Context, fake)
 
 
@@ -75,6 +77,43 @@ def test_a_failing_check_hides_no_other(context: Context, log: runner.Log) -> No
     assert (results[0].detail, results[1].detail, results[4].detail) == ("one\ntwo", "seen", "no engine")
     assert "ZeroDivisionError" in results[2].detail
     assert (results[3].detail, results[3].reason) == ("", "no such thing here")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "native", "problem", "times"),
+    [
+        ({"steady threads"}, (), "exit code 139: python -m x", 2),
+        ({"steady threads"}, (), "exit code 1: python -m x", 1),
+        ({"steady threads"}, (platform.machine(),), "exit code 139: python -m x", 1),
+        ({"nanoseconds of stat"}, (), "exit code 139: python -m x", 1),
+    ],
+)
+def test_only_a_crash_that_the_emulator_is_known_for_is_tried_again_and_once(
+    lacks: set[str], native: tuple[str, ...], problem: str, times: int, context: Context, log: runner.Log
+) -> None:
+    asked = []
+
+    def crashes(_: Context) -> str:
+        asked.append(1)
+        raise Failed(problem)
+
+    cast(Any, context).image = SimpleNamespace(arch=SimpleNamespace(qemu_lacks=lacks, runs_on=native))
+    (result,) = runner.run_all([made(crashes)], context, log, Quiet())
+    assert (result.status, len(asked)) == ("failed", times)
+
+
+def test_what_went_well_the_second_time_says_so(context: Context, log: runner.Log) -> None:
+    asked = []
+
+    def crashes_once(_: Context) -> str:
+        asked.append(1)
+        require(len(asked) > 1, "exit code 139: python -m x")
+        return "seen"
+
+    cast(Any, context).image = SimpleNamespace(arch=SimpleNamespace(qemu_lacks={"steady threads"}, runs_on=()))
+    (result,) = runner.run_all([made(crashes_once)], context, log, Quiet())
+    assert (result.status, result.detail) == ("ok", "seen (the second time: the emulator had crashed)")
+    assert "exit code 139" in log.path.read_text()
 
 
 def test_the_log_has_every_check_whole_and_a_broken_ones_traceback(context: Context, log: runner.Log) -> None:

@@ -19,10 +19,10 @@ from musllinux.console import Board
 from musllinux.engine import Client, ImageFacts
 from musllinux.errors import FactoryError
 from musllinux.model import Image, Selection, resolve
-from musllinux.record import BuildRecord
 from musllinux.settings import Source
 
 from .factory import everything, shipped
+from .test_record import MADE
 
 IMAGES = resolve(shipped(), everything(shipped()), Selection(policies=("musllinux_1_2",), arches=("x86_64", "s390x")))
 
@@ -123,22 +123,7 @@ def test_two_runs_on_one_image_do_not_meet_and_a_killed_one_is_in_nobodys_way(tm
 
 
 def made(image: Image) -> build.Built:
-    record = BuildRecord(
-        format=1,
-        id=image.id,
-        image="sha256:a",
-        fingerprint="b",
-        source="standin",
-        base="127.0.0.1:5/library/alpine:3.20.3",
-        created="2026-11-25T00:00:00+00:00",
-        seconds=12.5,
-        interpreters=("cp39-cp39 3.9.2",),
-        lacking=(),
-        packages=("musl-1.2.5-r0",),
-        steps={"base": 1.0},
-        size=1,
-    )
-    return build.Built(record=record, fresh=True)
+    return build.Built(record=replace(MADE, id=image.id), fresh=True)
 
 
 @pytest.fixture

@@ -67,6 +67,13 @@ class Engine:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(60)
         self.kill()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        """What engines that were killed have left mounted in the folder, the innermost first."""
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in sorted((mount for mount in mounts if mount.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=False)
 
     def _children(self) -> Iterator[int]:
         """The containerd that this engine runs."""

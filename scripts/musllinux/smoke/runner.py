@@ -120,9 +120,9 @@ def _run(one: Check, context: Context, log: "Log", progress: Progress, hide: Cal
     started = time.monotonic()
     status, said = _outcome(one, context.to(note), note)
     if status == "failed" and _emulator_crashed(context.image, said):
-        note(f"{said}\nthe emulator is known for that (qemu_lacks in the matrix): once more")
+        note(f"{said}\nknown to happen under this emulator (qemu_lacks in the matrix): once more")
         status, said = _outcome(one, context.to(note), note)
-        said = f"{said} (the second time: the emulator had crashed)"
+        said = f"{said} (the second time: first exit code 139)"
     text = hide(said)
     result = CheckResult(
         name=one.name,
@@ -139,7 +139,7 @@ def _run(one: Check, context: Context, log: "Log", progress: Progress, hide: Cal
 
 
 def _emulator_crashed(image: Image, said: str) -> bool:
-    """Whether a check ended with SIGSEGV where qemu-user is known to crash; the image's own crash would come again."""
+    """Whether a check ended with SIGSEGV where that is known to happen now and then (docs/architectures.md)."""
     return "exit code 139" in said and "steady threads" in image.arch.qemu_lacks and emulated(image.arch)
 
 

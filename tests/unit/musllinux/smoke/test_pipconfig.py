@@ -1,19 +1,10 @@
 from pathlib import Path
 
 import pytest
+from tests.unit.musllinux.test_pipsettings import LISTED
 
 from musllinux import pipsettings
 from musllinux.smoke import pipconfig
-
-LISTED = """\
-:env:.cert='/etc/ssl/own.pem'
-:env:.disable-pip-version-check='1'
-global.cert='/other.pem'
-global.index-url='https://user:secret@mirror.invalid/simple'
-global.extra-index-url='\\nhttps://one.invalid/simple\\nhttps://two.invalid/simple'
-install.index-url='https://install.invalid/simple'
-download.index-url='https://download.invalid/simple'
-"""
 
 
 @pytest.fixture(autouse=True)

@@ -98,7 +98,7 @@ class Architecture:
     march: tuple[str, ...]
     qemu: str
     qemu_since: str | None
-    qemu_lacks: frozenset[str]  # what its programs cannot have under the emulator (schema.QemuLack)
+    qemu_lacks: tuple[str, ...]  # what its programs cannot have under the emulator (schema.QemuLack)
     relative: int  # the psABI's number of R_*_RELATIVE
 
     @property
@@ -164,7 +164,7 @@ class Rust:
     builder: tuple[str, ...]  # packages of the native stage that compiles std
     cfg: tuple[str, ...]  # what the libc crate is told about time_t: --cfg
     env: tuple[str, ...]  # … and variables that are 1
-    uncompiled: frozenset[str]  # build backends that would have to be compiled for this architecture first
+    uncompiled: tuple[str, ...]  # build backends that would have to be compiled for this architecture first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -434,7 +434,7 @@ def _architecture(name: str, section: ArchitectureSection) -> Architecture:
         march=tuple(section.march),
         qemu=section.qemu,
         qemu_since=section.qemu_since,
-        qemu_lacks=frozenset(section.qemu_lacks),
+        qemu_lacks=tuple(section.qemu_lacks),
         relative=section.relative,
     )
 
@@ -453,7 +453,7 @@ def _rust(matrix: Matrix, supply: Supply, policy: PolicySection, arch: str) -> R
         builder=tuple(section.builder),
         cfg=tuple(section.time64.cfg) if time64 else (),
         env=(section.time64.env,) if time64 else (),
-        uncompiled=frozenset(name for name, backend in section.backends.items() if arch in backend.without),
+        uncompiled=tuple(name for name, backend in section.backends.items() if arch in backend.without),
     )
 
 

@@ -87,6 +87,6 @@ def suite(image: Image, root: Path) -> str:
     for folder in (here, root / "tests" / "wheels", Path(muslabi.__file__).parent):
         for file in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
             digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
-    asked = [*image.interpreters, *sorted(image.trials.items()), *image.libraries, *image.tools]
+    asked = [image.arch, image.rust, *image.interpreters, *sorted(image.trials.items()), *image.libraries, *image.tools]
     digest.update(repr(asked).encode())
     return digest.hexdigest()[:16]

@@ -31,6 +31,8 @@ def supply(shipped: Matrix) -> Supply:
         archives={s: Archive(version=f"{s}.1", file=f"Python-{s}.1.tar.xz", sha256="0" * 64) for s in series},
         bases={(release, arch): base(release) for release in releases for arch in shipped.architectures},
         lacks={},
+        rust="{triple}",
+        rust_releases=dict.fromkeys(shipped.architectures, shipped.rust.alpine),
     )
 
 

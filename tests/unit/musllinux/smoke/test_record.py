@@ -60,7 +60,7 @@ def test_green_means_that_something_was_checked_and_nothing_failed() -> None:
     assert not of().green
 
 
-def test_the_suites_version_follows_samples_interpreters_and_trial_bases(image: Image, tmp_path: Path) -> None:
+def test_the_suites_version_follows_samples_and_what_the_matrix_says_of_the_image(image: Image, tmp_path: Path) -> None:
     sample = tmp_path / "tests" / "wheels" / "c.c"
     sample.parent.mkdir(parents=True)
     sample.write_text("int a;")
@@ -68,6 +68,10 @@ def test_the_suites_version_follows_samples_interpreters_and_trial_bases(image: 
     assert record.suite(image, tmp_path) == first
     assert record.suite(replace(image, interpreters=image.interpreters[:1]), tmp_path) != first
     assert record.suite(replace(image, trials={}), tmp_path) != first
+    lacking = replace(image.arch, qemu_lacks=("steady threads",))  # what is forgiven, and what is left out
+    assert record.suite(replace(image, arch=lacking), tmp_path) != first
+    assert image.rust
+    assert record.suite(replace(image, rust=replace(image.rust, uncompiled=("maturin",))), tmp_path) != first
     sample.write_text("int b;")
     assert record.suite(image, tmp_path) != first
 

@@ -3,7 +3,8 @@
     unshare --net sh -c 'ip link set lo up; exec python -m tests.chaos.kills --folder F --cache C --count 100'
 
 Interpreters are not compiled: killed are the driver, downloads, apk, BuildKit and its caches, not compilers; with
---whole it is the image as users build it, with its compilers and Rust, and a round takes minutes.
+--whole it is the image as users build it, with its compilers and Rust, and a round takes minutes. With --smoke it is
+tried as well, as `make images` does, and kills hit its checks, too (those that need a package index are left out).
 Everything is cached beforehand (the cache is the driver's, with the stand-in's products; the folder has the engine's
 data). Each round spoils something small, starts a build, kills its victim after a random time or at a random line of
 output (which is a step's boundary), and runs the build again. A line of JSON for each round goes to F/kills.jsonl.
@@ -29,6 +30,8 @@ from typing import Any
 from tests.chaos.engine import Engine
 from tests.conftest import ROOT
 from tests.integration.upstreams import copied
+
+from musllinux.smoke import record as smoke_record
 
 IMAGE = "musllinux_1_2_x86_64"
 # A small system: its packages are unpacked and its layers are written in every second round.
@@ -77,6 +80,7 @@ class Place:
     engine: Engine
     interpreter: str
     whole: bool
+    smoke: bool = False
     typical: float = 20.0  # seconds that a round's build takes, learnt as it goes
     lines: int = 16  # of output, likewise
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -99,22 +103,23 @@ class Place:
         )
 
     def build(self) -> subprocess.Popen[str]:
-        words = ["--sources=standin", f"--interpreters={self.interpreter}", IMAGE]
+        words = ["--sources=standin", f"--interpreters={self.interpreter}", IMAGE, *(["--smoke"] if self.smoke else [])]
         return self.start("build", *([] if self.whole else [f"--matrix={self.root}/small.yaml"]), *words)
 
     @property
     def spoils(self) -> dict[str, tuple[tuple["Spoil", ...], int]]:
         """By name: what is done, and how often beside the others."""
-        return {**SPOILS, **WHOLE_SPOILS} if self.whole else SPOILS
+        return {**SPOILS, **(WHOLE_SPOILS if self.whole else {}), **(SMOKE_SPOILS if self.smoke else {})}
 
 
-def prepare(folder: Path, cache: Path, interpreter: str, *, whole: bool = False) -> Place:
+def prepare(folder: Path, cache: Path, interpreter: str, *, whole: bool = False, smoke: bool = False) -> Place:
     """A copy of this repository in `folder`, whatever an earlier campaign has done to its copy."""
     root = folder / "repository"
     shutil.rmtree(root, ignore_errors=True)
     copied(root, compiling=whole)
+    shutil.copytree(ROOT / "tests/wheels", root / "tests/wheels")  # what --smoke builds
     (root / "small.yaml").write_text(OVERLAY)
-    return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter, whole=whole)
+    return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter, whole=whole, smoke=smoke)
 
 
 # --- what a round spoils, so that there is something to do ---------------------------------------------------------
@@ -141,6 +146,10 @@ def _record(place: Place, _: random.Random) -> None:
     (place.root / "build" / IMAGE / "build.json").unlink(missing_ok=True)
 
 
+def _tried(place: Place, _: random.Random) -> None:
+    (place.root / "build" / IMAGE / "smoke.json").unlink(missing_ok=True)
+
+
 SPOILS: dict[str, tuple[tuple[Spoil, ...], int]] = {
     "nothing but the record": ((_record,), 2),
     "the record and the archive": ((_record, _archive), 2),
@@ -153,6 +162,9 @@ WHOLE_SPOILS: dict[str, tuple[tuple[Spoil, ...], int]] = {
     "std's script": ((_comment("images/files/build/rust-std.sh"),), 4),
     "Rust's script": ((_comment("images/files/build/rust.sh"),), 2),
 }
+
+
+SMOKE_SPOILS: dict[str, tuple[tuple[Spoil, ...], int]] = {"what the smoke test found": ((_tried,), 9)}
 
 
 # --- one round ------------------------------------------------------------------------------------------------------
@@ -290,7 +302,23 @@ def _judge_again(place: Place, again: Ended) -> list[str]:
     ).stdout.strip()
     if named != record["image"]:
         wrong.append(f"the tag is {named}, the record {record['image']}")
+    if place.smoke:
+        wrong += _judge_smoke(place, record["image"])
     return [*wrong, *_half_written(place)]
+
+
+def _judge_smoke(place: Place, image: str) -> list[str]:
+    """The record of the smoke test is green and of this image, and no container of it is left."""
+    tried = smoke_record.read(place.root / "build", IMAGE)
+    wrong = [] if tried and tried.green and tried.image == image else ["the smoke test's record is not green"]
+    listed = subprocess.run(
+        ["docker", f"--host={place.engine.host}", "ps", "--all", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    ).stdout.split()
+    return [*wrong, *([f"containers are left: {' '.join(listed)}"] if listed else [])]
 
 
 def _half_written(place: Place) -> list[str]:
@@ -324,10 +352,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--interpreter", default="cp311-cp311")
     parser.add_argument("--whole", action="store_true", help="the image as users build it")
+    parser.add_argument("--smoke", action="store_true", help="try the image, too")
     parser.add_argument("--victims", nargs="+", default=list(VICTIMS), choices=VICTIMS)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the engine is stopped
-    place = prepare(asked.folder.absolute(), asked.cache.absolute(), asked.interpreter, whole=asked.whole)
+    place = prepare(
+        asked.folder.absolute(), asked.cache.absolute(), asked.interpreter, whole=asked.whole, smoke=asked.smoke
+    )
     place.engine.start()
     try:
         first = _to_the_end(place.build())

@@ -155,6 +155,25 @@ def test_closing_removes_containers_and_ends_what_waits_for_them(
         some.start(small, "linux/amd64")
 
 
+def test_what_a_killed_run_left_is_removed_by_the_next_of_its_owner_and_nothing_else(
+    some: Containers, small: str, tmp_path: Path, client: docker.DockerClient
+) -> None:
+    killed, other = (
+        Containers(some.engine, slow=1.0, owner=containers.owner_of(tmp_path / name)) for name in ("one", "two")
+    )
+    try:
+        killed.start(small, "linux/amd64")
+        killed.create(small, ["true"], "linux/amd64")  # never started: it would not go by itself
+        kept = [other.start(small, "linux/amd64").id, some.start(small, "linux/amd64").id]
+        Containers(some.engine, slow=1.0, owner=containers.owner_of(tmp_path / "one")).sweep()
+        left = client.containers.list(all=True, filters={"label": containers.LABEL})
+        ours = {killed.run_id, other.run_id, some.run_id}
+        assert {one.id for one in left if one.labels[containers.LABEL] in ours} == set(kept)
+    finally:
+        killed.close()
+        other.close()
+
+
 def test_an_image_that_cannot_be_had_is_a_failed_check(some: Containers) -> None:
     with pytest.raises(Failed, match="cannot pull"):
         some.start("127.0.0.1:9/no/such:image", "linux/amd64")

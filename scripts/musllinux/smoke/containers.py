@@ -1,8 +1,10 @@
 """The containers of one image's smoke test: made through the engine's API, removed at the end whatever happens."""
 
+import hashlib
 import io
 import os
 import shlex
+import socket
 import tarfile
 import threading
 import uuid
@@ -19,8 +21,9 @@ from musllinux.smoke.streams import Said, TooLate, talk
 if TYPE_CHECKING:
     import docker
 
-LABEL = "io.github.musllinux-factory.smoke"
-LIFETIME = 7200  # seconds: a container of a killed run ends and goes away by itself
+LABEL = "io.github.musllinux-factory.smoke"  # which run a container is of
+OWNER = f"{LABEL}.owner"  # for whom it ran: `owner_of`
+LIFETIME = 7200  # seconds: a container of a killed run ends by itself where no later run removes it
 # Images hold no bytecode. Here it is kept from one start of Python to the next, outside of what is tried: emulated,
 # compiling pip's modules anew takes most of a start.
 BYTECODE = {"PYTHONPYCACHEPREFIX": "/smoke/bytecode"}
@@ -169,16 +172,35 @@ class Container:
             self.engine.api.remove_container(self.id, force=True, v=True)
 
 
+def owner_of(place: Path) -> str:
+    """Who tries images at this place (build/<id> of this machine): a word for labels, with no path in it."""
+    return hashlib.sha256(f"{socket.gethostname()}:{place.resolve()}".encode()).hexdigest()[:16]
+
+
 @dataclass
 class Containers:
     """All containers of one image's run. Safe to use from several threads."""
 
     engine: Engine
     slow: float
+    owner: str = ""  # of which there is one run at a time (`alone`)
     run_id: str = field(default_factory=lambda: f"{os.getpid()}-{uuid.uuid4().hex[:8]}")
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _made: list[Container] = field(default_factory=list)
     _closed: bool = False
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What every container of this run carries, those of programs that make their own too (cibuildwheel)."""
+        return {LABEL: self.run_id, **({OWNER: self.owner} if self.owner else {})}
+
+    def sweep(self) -> None:
+        """Remove the containers of the same owner's runs: they were killed, since there is one run at a time."""
+        from docker.errors import APIError  # noqa: PLC0415
+
+        for left in self.engine.api.containers(all=True, quiet=True, filters={"label": f"{OWNER}={self.owner}"}):
+            with suppress(APIError):  # it went by itself
+                self.engine.api.remove_container(left["Id"], force=True, v=True)
 
     def start(
         self,
@@ -221,7 +243,7 @@ class Containers:
             image,
             list(command),
             host_config=host,
-            labels={LABEL: self.run_id},
+            labels=self.labels,
             platform=platform,
             stdin_open=True,
             user=user or None,

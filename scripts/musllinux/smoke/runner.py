@@ -19,7 +19,7 @@ from musllinux.model import Image
 from musllinux.redact import redact
 from musllinux.run import stop_all, when_stopped
 from musllinux.smoke import hidden, mounted
-from musllinux.smoke.containers import Container, Containers, Engine
+from musllinux.smoke.containers import Container, Containers, Engine, owner_of
 from musllinux.smoke.context import HOME, PROBES, Context, Inspected, Shared
 from musllinux.smoke.record import CheckResult, Machine, SmokeRecord, Status, suite
 from musllinux.smoke.registry import Check, Failed, LeftOut, require
@@ -229,7 +229,8 @@ def _engine_version() -> str:
 @contextmanager
 def _context(image: Image, facts: Inspected, engine: Engine, root: Path, work: Path) -> Iterator[Context]:
     slow = EMULATION if emulated(image.arch) else 1.0
-    containers = Containers(engine, slow)
+    containers = Containers(engine, slow, owner_of(work))
+    containers.sweep()
     try:
         with when_stopped(containers.close):
             yield Context(

@@ -13,7 +13,7 @@ from musllinux.engine import find_client
 from musllinux.model import Image
 from musllinux.run import CommandError, run
 from musllinux.smoke import pipconfig
-from musllinux.smoke.containers import BYTECODE, LABEL, Mount
+from musllinux.smoke.containers import BYTECODE, Mount
 from musllinux.smoke.context import Context
 from musllinux.smoke.registry import Failed, LeftOut, check, same
 
@@ -90,7 +90,7 @@ def _environment(
     """Variables of the run: nothing of the user's own CIBW_* settings may change what is tried."""
     arch = context.image.arch.name
     create = [f"--volume={mount.source}:{mount.target}:ro" for mount in mounts]
-    create.append(f"--label={LABEL}={context.containers.run_id}")
+    create += [f"--label={name}={value}" for name, value in context.containers.labels.items()]
     network = pipconfig.network()
     create += [f"--network={network}"] if network else []
     create += [f"--env={name}={value}" for name, value in BYTECODE.items()]

@@ -20,6 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from musllinux import web
 from musllinux.errors import FactoryError, UsageError
 
 TRIES = 4  # of a request that meets a busy or broken server; waits 0, 1, 2, 4 s, or what the server asks for
@@ -304,7 +305,10 @@ class Client:
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], **what: Any) -> Answer:
         """Send a request and read its answer, of at most MOST bytes, to the end."""
-        asked = self._session.request(method, url, headers=dict(headers), timeout=TIMEOUT, stream=True, **what)
+        through = web.proxies(url) if self._session.trust_env else {}
+        asked = self._session.request(
+            method, url, headers=dict(headers), timeout=TIMEOUT, stream=True, proxies=through, **what
+        )
         with asked as came:
             body = bytearray()
             for block in came.iter_content(1 << 16):

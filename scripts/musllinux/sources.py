@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from musllinux import lockfile, rehearsal, supply
+from musllinux import lockfile, rehearsal, supply, web
 from musllinux.model import Selection, Supply
 from musllinux.schema import Matrix
 from musllinux.settings import Settings, Source
@@ -68,8 +68,9 @@ def answers(host: str) -> bool:
 
     name, _, port = host.rpartition(":")
     scheme = "http" if port == "80" else "https"
+    url = f"{scheme}://{name}:{port}/"
     try:
-        requests.head(f"{scheme}://{name}:{port}/", timeout=PATIENCE, allow_redirects=False)
+        requests.head(url, timeout=PATIENCE, allow_redirects=False, proxies=web.proxies(url))
     except requests.exceptions.SSLError:
         return True  # it answered; whether its certificate can be trusted is for the download to say
     except requests.RequestException:

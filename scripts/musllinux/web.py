@@ -96,7 +96,7 @@ def _answer(
             timeout=patience or TIMEOUT,
             verify=str(ca) if ca else True,
             headers=plain,
-            proxies=_proxies(url),
+            proxies=proxies(url),
             allow_redirects=True,
         ) as answer:
             yield answer
@@ -105,8 +105,8 @@ def _answer(
         raise _unreachable(url, error, patience or TIMEOUT) from error
 
 
-def _proxies(url: str) -> dict[str, str]:
-    """The user's proxies for this URL. Without http:// requests would take a user or host for the scheme."""
+def proxies(url: str) -> dict[str, str]:
+    """The user's proxies for this URL, for requests, which takes a user or host for the scheme where there is none."""
     import requests  # noqa: PLC0415
 
     found = requests.utils.get_environ_proxies(url)

@@ -172,6 +172,19 @@ def test_nobody_listening_is_one_line_with_the_systems_reason(serve: Serve) -> N
     assert caught.value.message == f"registry {host} cannot be reached: Connection refused"
 
 
+def test_a_registry_is_asked_through_a_proxy_written_without_http(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(lambda _: Answer())
+    monkeypatch.setenv("http_proxy", f"me:s3cret@{proxy.host}")
+    client = Client("registry.invalid", Credentials(), plain=True, backoff=0.001)
+    found = client.manifest("me/image", "1")
+    client.close()
+    assert found
+    assert found.digest == DIGEST
+    assert {one.path for one in proxy.asked} == {"http://registry.invalid/v2/me/image/manifests/1"}
+
+
 def test_a_name_that_does_not_resolve_is_one_line() -> None:
     client = Client("registry.invalid", Credentials(), plain=False, backoff=0.001)
     with pytest.raises(RegistryError, match=r"^registry registry\.invalid cannot be reached: .*$") as caught:

@@ -46,6 +46,13 @@ def test_a_host_that_answers_without_tls_still_answers(tmp_path: Path, monkeypat
         assert sources.choose(settings(tmp_path), MATRIX, lambda _: None) is Source.UPSTREAM
 
 
+def test_a_host_is_asked_through_a_proxy_written_without_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as served:
+        monkeypatch.setenv("http_proxy", f"me:s3cret@{served.url.removeprefix('http://')}")
+        assert sources.answers("far.invalid:80")
+        assert served.paths == ["http://far.invalid:80/"]
+
+
 def test_where_no_host_answers_it_is_the_standin_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

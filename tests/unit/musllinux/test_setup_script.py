@@ -131,9 +131,8 @@ def test_no_setup_names_what_is_missing_and_how_to_get_it(bare: Machine) -> None
     assert "NO_SETUP forbids" in done.stderr
     assert "a virtual environment (.venv): make .venv from requirements.lock" in done.stderr
     assert "a docker command that can use BuildKit: install docker.io" in done.stderr
-    assert (
-        "emulators, where the asked architectures need any (.venv will know): install qemu-user-static" in done.stderr
-    )
+    assert "emulators, perhaps: which the asked architectures need is looked up once .venv is there: " in done.stderr
+    assert "install qemu-user-static" in done.stderr
     assert bare.did() == []
     assert not (bare.checkout / ".venv").exists()
 

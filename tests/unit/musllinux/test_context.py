@@ -351,6 +351,36 @@ def test_two_assemblies_have_the_same_digest(tmp_path: Path, downloads: Download
     assert downloads.archives
 
 
+@pytest.mark.usefixtures("downloads")
+def test_archives_that_did_not_change_keep_their_times_so_that_the_engine_is_not_sent_them_again(
+    tmp_path: Path,
+) -> None:
+    made = context.assemble(IMAGE, stock(tmp_path), tmp_path / "context")
+    archives = sorted(path for part in ("archives", "tools") for path in (made.path / part).rglob("*.[wt]*"))
+    for path in archives:
+        os.utime(path, (1, 1))
+    spoilt, gone, *kept = archives
+    spoilt.write_bytes(b"?" * spoilt.stat().st_size)
+    os.utime(spoilt, (1, 1))
+    gone.unlink()
+    again = context.assemble(IMAGE, stock(tmp_path), tmp_path / "context")
+    assert again.digest == made.digest
+    assert kept
+    assert {path.stat().st_mtime for path in kept} == {1.0}
+    assert {path.stat().st_mtime == 1.0 for path in (spoilt, gone)} == {False}
+    assert {path.stat().st_nlink for path in archives} == {1}, "BuildKit treats links of one file apart"
+
+
+@pytest.mark.usefixtures("downloads")
+def test_where_a_file_cannot_have_two_names_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    first = context.assemble(IMAGE, stock(tmp_path), tmp_path / "context")
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert context.assemble(IMAGE, stock(tmp_path), tmp_path / "context").digest == first.digest
+
+
 def test_an_overlays_own_tool_locks_are_what_its_wheels_come_from(tmp_path: Path, downloads: Downloads) -> None:
     shutil.copytree(ROOT / "lock", tmp_path / "mine.lock/lock")
     own = tmp_path / "mine.lock/lock/pylock.interpreter.toml"

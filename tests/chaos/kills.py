@@ -119,7 +119,10 @@ def prepare(folder: Path, cache: Path, interpreter: str, *, whole: bool = False,
     copied(root, compiling=whole)
     shutil.copytree(ROOT / "tests/wheels", root / "tests/wheels")  # what --smoke builds
     (root / "small.yaml").write_text(OVERLAY)
-    return Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter, whole=whole, smoke=smoke)
+    place = Place(root=root, cache=cache, engine=Engine(folder), interpreter=interpreter, whole=whole, smoke=smoke)
+    if smoke:  # so that kills hit it from the beginning
+        place.typical, place.lines = 90.0, 20
+    return place
 
 
 # --- what a round spoils, so that there is something to do ---------------------------------------------------------

@@ -102,8 +102,10 @@ def test_ctrl_c_stops_the_build_and_leaves_no_image(folder: Path) -> None:
         """,
     )
     program = textwrap.dedent(f"""
+        import signal
         from musllinux import engine
         from musllinux.run import run
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         run({argv!r}, env=engine.find_client().env, on_line=lambda line: print(line, flush=True))
     """)
     own = subprocess.Popen(

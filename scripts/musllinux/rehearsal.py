@@ -13,6 +13,7 @@ from musllinux.schema import Matrix
 from musllinux.settings import Settings, from_args
 from standin import control
 from standin.archives import default_series
+from standin.bases import ENVIRONMENT
 from standin.state import State
 
 Report = Callable[[str], None]
@@ -33,7 +34,7 @@ class Part:
 
 
 def rehearsable(matrix: Matrix, selection: Selection) -> tuple[Selection, tuple[str, ...]]:
-    """The selection without the images that the stand-in has no recipes for, and the ids of those.
+    """The selection without the images that the stand-in has no recipes or no base for, and the ids of those.
 
     Raises UsageError where nothing is left.
     """
@@ -42,7 +43,8 @@ def rehearsable(matrix: Matrix, selection: Selection) -> tuple[Selection, tuple[
     left_out = tuple(f"{policy}_{arch}" for policy, arch in pairs if (policy, arch) not in there)
     if not there:
         raise UsageError(
-            f"the stand-in has no recipes for {', '.join(left_out)}", hint="build from upstream: SOURCES=upstream"
+            f"the stand-in has no recipes or no base for {', '.join(left_out)}",
+            hint=f"give Alpine's minirootfs tarballs in {ENVIRONMENT}, or build from upstream: SOURCES=upstream",
         )
     ids = tuple(f"{policy}_{arch}" for policy, arch in there)
     return Selection(ids=ids, interpreters=selection.interpreters), left_out
@@ -99,7 +101,7 @@ def _up(settings: Settings) -> int:
     matrix = settings.matrix()
     selection, left_out = rehearsable(matrix, settings.selection)
     if left_out:
-        _say(f"no recipes yet for {', '.join(left_out)}")
+        _say(f"no recipes or no base for {', '.join(left_out)}: left out")
     state = up(part_for(matrix, selection), cache(settings), _say)
     return _show(settings, state)
 

@@ -36,7 +36,7 @@ def ready(settings: Settings, matrix: Matrix, source: Source, report: Report) ->
         return present(settings, matrix, source), settings.selection
     selection, left_out = rehearsal.rehearsable(matrix, settings.selection)
     if left_out:
-        report(f"the stand-in has no recipes for {', '.join(left_out)}: left out")
+        report(f"the stand-in has no recipes or no base for {', '.join(left_out)}: left out")
     rehearsal.up(rehearsal.part_for(matrix, selection), rehearsal.cache(settings), report)
     found = present(settings, matrix, source)
     absent = [tag for tag, python in matrix.interpreters.items() if python.series not in found.archives]

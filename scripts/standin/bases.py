@@ -184,6 +184,16 @@ class Bases:
         return Source(apk_arch=apk_arch, version=facts["version"], origin=COMPOSED, identity=identity, make=make)
 
 
+def at_hand(policy: str, apk_arch: str, minirootfs: Path | None) -> bool:
+    """Whether a base to build `policy` on can be made: a tarball in the folder, or one of PyPI's. Makes nothing."""
+    facts = load_data("bases.yaml")
+    names = [_NAME.fullmatch(path.name) for path in (minirootfs.iterdir() if minirootfs else ())]
+    there = {name["version"] for name in names if name and name["arch"] == apk_arch}
+    if apk_arch in facts["quicksand"]["wheels"]:
+        there.add(QUICKSAND)
+    return not there.isdisjoint(facts["policies"][policy]["build"])
+
+
 def find_minirootfs(given: Path | None) -> Path | None:
     """The folder of tarballs: given, `$MUSLLINUX_MINIROOTFS`, or `../shared/minirootfs` of a checkout.
 

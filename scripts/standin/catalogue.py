@@ -1,8 +1,10 @@
 """The stand-in's facts as frozen objects: targets (architectures) and recipes (packages).
 
-`targets.yaml` holds one entry per architecture; `recipes/*.yaml` hold the packages. A recipe file looks so:
+`targets.yaml` holds one entry per architecture, `policies.yaml` one per policy: the architectures that recipes serve
+there, and names whose values stand wherever a recipe says `{name}`. `recipes/*.yaml` hold the packages. A recipe file
+looks so:
 
-    policy: musllinux_1_2           # the policy these recipes serve
+    policies: [musllinux_1_2, musllinux_1_1]    # those that these recipes serve
     recipes:
       - name: libffi                # Alpine's package name
         version: 3.4.4-r0           # apk's version syntax
@@ -10,6 +12,7 @@
         description: ...            # one line (optional)
         repository: main            # or community (optional, main)
         architectures: [x86_64]     # apk names (optional, all)
+        policies: [musllinux_1_2]   # of the file's (optional, all)
         packaged: true              # false: an intermediate tree other recipes need, never an .apk (optional)
         depends: [so:libc.musl-x86_64.so.1]
         provides: ["so:libffi.so.8=8.1.2"]
@@ -17,7 +20,9 @@
         triggers: [/usr/lib/x]      # folders whose change runs scripts.trigger (optional)
         needs: [libffi-build]       # recipes whose trees the builder reads
         scripts: {post-install: "#!/bin/sh\\n..."}
-        overrides: {aarch64: {depends: [...]}}   # per apk architecture: replaces whole keys
+        overrides:                  # replace whole keys: per apk architecture, then per policy, which may have its own
+          aarch64: {depends: [...]}
+          musllinux_1_1: {version: 3.3-r0, overrides: {aarch64: {depends: [...]}}}
         anything: else              # every other key is the builder's and lands in Recipe.options
 
 Everything is validated here, once; what comes after trusts it.
@@ -26,7 +31,7 @@ Everything is validated here, once; what comes after trusts it.
 import importlib.resources
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +40,7 @@ from typing import Any, Protocol
 import yaml
 
 from standin.errors import StandinError
+from standin.fields import expand
 
 REPOSITORIES = ("main", "community")
 # Names of the scripts apk knows, without the leading dot they have in the control segment.
@@ -74,7 +80,10 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One apk package, or (packaged=False) an intermediate tree that other recipes take files from."""
+    """One apk package, or (packaged=False) an intermediate tree that other recipes take files from.
+
+    `policy` is the first one that the recipe's file serves: what is the same for several is made once, for all of them.
+    """
 
     name: str
     version: str
@@ -220,31 +229,78 @@ def load_catalogue(policy: str, apk_arch: str, folder: Path | None = None) -> Ca
     recipes: dict[str, Recipe] = {}
     for path in sorted(folder.glob("*.yaml")):
         document = _yaml(path)
-        if document.get("policy") != policy:
+        served = _policies(document, path)
+        if policy not in served or apk_arch not in _facts(policy)["architectures"]:
             continue
         for entry in document.get("recipes") or []:
-            recipe = _recipe(entry, policy, apk_arch, path)
+            recipe = _recipe(entry, _Line(policy=policy, apk_arch=apk_arch, served=served), path)
+            if recipe is None:
+                continue
             if recipe.name in recipes:
                 raise StandinError(f"{path.name}: recipe {recipe.name!r} exists twice", hint="rename or remove one")
-            if not recipe.architectures or apk_arch in recipe.architectures:
-                recipes[recipe.name] = recipe
+            recipes[recipe.name] = recipe
     return Catalogue(policy, recipes.values())
 
 
-def _recipe(entry: Mapping[str, Any], policy: str, apk_arch: str, path: Path) -> Recipe:
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """What recipes are read for; `served`: the policies of their file."""
+
+    policy: str
+    apk_arch: str
+    served: tuple[str, ...]
+
+
+def _policies(document: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    served = document.get("policies")
+    known = load_data("policies.yaml")
+    if not isinstance(served, list) or not served or not all(name in known for name in served):
+        raise StandinError(
+            f"{path.name}: `policies` must be a list of policies, of {', '.join(known)}", hint="see catalogue.py"
+        )
+    return tuple(served)
+
+
+def _facts(policy: str) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = load_data("policies.yaml")[policy]
+    return facts
+
+
+def _recipe(entry: Mapping[str, Any], line: _Line, path: Path) -> Recipe | None:
+    """The recipe as it is for this line, None where there is none."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise StandinError(f"{path.name}: a recipe is a mapping with a name, not {entry!r}", hint="see catalogue.py")
-    merged = {key: value for key, value in entry.items() if key != "overrides"}
-    merged |= (entry.get("overrides") or {}).get(apk_arch) or {}
     known = {field.name for field in fields(Recipe)} - {"options", "policy"}
-    values = {key: _frozen(value) for key, value in merged.items() if key in known}
-    options = _frozen({key: value for key, value in merged.items() if key not in known})
     try:
-        recipe = Recipe(policy=policy, options=options, **values)
+        merged = expand(_merged(entry, line), _facts(line.policy)["names"])
+        policies = _frozen(merged.pop("policies", list(line.served)))
+        values = {key: _frozen(value) for key, value in merged.items() if key in known}
+        options = _frozen({key: value for key, value in merged.items() if key not in known})
+        recipe = Recipe(policy=line.served[0], options=options, **values)
         _check(recipe)
+        _check_some("policies", policies, line.served)
     except (TypeError, ValueError) as error:
         raise StandinError(f"{path.name}: recipe {entry['name']}: {error}", hint="see catalogue.py") from error
-    return recipe
+    there = not recipe.architectures or line.apk_arch in recipe.architectures
+    return recipe if there and line.policy in policies else None
+
+
+def _merged(entry: Mapping[str, Any], line: _Line) -> dict[str, Any]:
+    """The entry with its overrides applied, the more particular after the more general. Raises ValueError."""
+    merged = {key: value for key, value in entry.items() if key != "overrides"}
+    overrides = entry.get("overrides") or {}
+    _check_some("overrides", overrides, [*load_targets(), *line.served])
+    merged |= overrides.get(line.apk_arch) or {}
+    if line.policy in overrides:
+        # within a policy's there are architectures alone
+        merged |= _merged(overrides[line.policy], replace(line, served=()))
+    return merged
+
+
+def _check_some(name: str, values: Iterable[str], known: Sequence[str]) -> None:
+    unknown = [value for value in values if value not in known]
+    if unknown:
+        raise ValueError(f"{name}: {', '.join(unknown)} is none of {', '.join(known)}")
 
 
 def _check(recipe: Recipe) -> None:

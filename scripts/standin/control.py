@@ -11,7 +11,7 @@ from filelock import Timeout
 from standin import apkpack, mirror, services
 from standin.apt import Apt
 from standin.archives import Archives, default_series
-from standin.bases import COMPOSED, Base, Bases, find_minirootfs
+from standin.bases import COMPOSED, Base, Bases, at_hand, find_minirootfs
 from standin.builders.host import this_host
 from standin.cache import Cache, default_root
 from standin.catalogue import Target, load_catalogue, load_data, load_targets
@@ -71,8 +71,8 @@ class Status:
 
 
 def rehearses(policy: str, apk_arch: str) -> bool:
-    """Whether there are recipes for images of this policy and architecture."""
-    return len(load_catalogue(policy, apk_arch)) > 0
+    """Whether there are recipes for images of this policy and architecture, and a base to lay their packages onto."""
+    return len(load_catalogue(policy, apk_arch)) > 0 and at_hand(policy, apk_arch, find_minirootfs(None))
 
 
 def up(options: Options, report: Report) -> State:

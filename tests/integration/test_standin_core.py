@@ -24,7 +24,7 @@ from standin.state import BaseImage, State, load_state
 pytestmark = [pytest.mark.integration, pytest.mark.needs("engine", "apt")]
 
 RECIPES = """
-policy: musllinux_1_2
+policies: [musllinux_1_2]
 recipes:
   - {name: parts, version: 1-r0, builder: trivial, packaged: false}
   - name: trivial

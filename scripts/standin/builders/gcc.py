@@ -57,8 +57,10 @@ def _write_specs(options: dict[str, Any], dump: str, home: Path) -> None:
 
 
 def _place_compiler(options: dict[str, Any], roots: list[Path], home: Path) -> None:
-    for base in ("usr/lib", "usr/libexec"):
-        layout.place(layout.rules([f"{base}/{options['folder']}/**"]), roots, home)
+    layout.place(layout.rules([f"usr/lib/{options['folder']}/**"]), roots, home)
+    later = f"usr/libexec/{options['folder']}"  # where Debian has the programs from GCC 13 on
+    if any(layout.matching(root, later) for root in roots):
+        layout.place(layout.rules([f"{later}/**"]), roots, home)
 
 
 def _place_drivers(options: dict[str, Any], target: Target, roots: list[Path], inputs: Inputs, out: Path) -> str:

@@ -1,13 +1,12 @@
 """Names in recipes: `{triple}` and its like stand for facts of the target and of the host."""
 
-import re
 from collections.abc import Mapping
-from typing import Any
 
 from standin.builders.host import this_host
 from standin.catalogue import Target
+from standin.fields import expand
 
-_FIELD = re.compile(r"\{([a-z_]+)\}")
+__all__ = ["expand", "names_for"]
 
 
 def names_for(target: Target) -> Mapping[str, str]:
@@ -26,14 +25,3 @@ def names_for(target: Target) -> Mapping[str, str]:
         "host_loader": host.glibc_loader,
         "rust_host": host.rust,
     }
-
-
-def expand(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with every known `{name}` replaced, through lists and mappings (keys too); others are kept."""
-    if isinstance(value, str):
-        return _FIELD.sub(lambda match: names.get(match[1], match[0]), value)
-    if isinstance(value, Mapping):
-        return {expand(key, names): expand(item, names) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [expand(item, names) for item in value]
-    return value

@@ -18,8 +18,13 @@ def recipe(name: str, *needs: str) -> Recipe:
     return Recipe(name=name, version="1-r0", builder="x", policy="musllinux_1_2", needs=needs)
 
 
-def write(folder: Path, *recipes: dict[str, object], name: str = "a.yaml", policy: str = "musllinux_1_2") -> Path:
-    (folder / name).write_text(yaml.safe_dump({"policy": policy, "recipes": list(recipes)}))
+OLD, NEW = "musllinux_1_1", "musllinux_1_2"
+PLAIN: dict[str, object] = {"name": "a", "version": "1-r0", "builder": "b"}
+
+
+def write(folder: Path, *recipes: dict[str, object], name: str = "a.yaml", policies: object = (NEW,)) -> Path:
+    served = list(policies) if isinstance(policies, tuple) else policies
+    (folder / name).write_text(yaml.safe_dump({"policies": served, "recipes": list(recipes)}))
     return folder
 
 
@@ -96,9 +101,61 @@ def test_a_recipe_for_some_architectures_is_absent_on_others(tmp_path: Path) -> 
 
 
 def test_files_of_another_policy_are_passed_over(tmp_path: Path) -> None:
-    write(tmp_path, {"name": "a", "version": "1-r0", "builder": "b"}, policy="musllinux_1_1")
-    assert len(load_catalogue("musllinux_1_2", "x86_64", tmp_path)) == 0
-    assert len(load_catalogue("musllinux_1_1", "x86_64", tmp_path)) == 1
+    write(tmp_path, PLAIN, policies=(OLD,))
+    assert len(load_catalogue(NEW, "x86_64", tmp_path)) == 0
+    assert len(load_catalogue(OLD, "x86_64", tmp_path)) == 1
+
+
+def test_a_policy_has_no_recipes_for_an_architecture_they_are_not_proven_for(tmp_path: Path) -> None:
+    proven = load_data("policies.yaml")[OLD]["architectures"]
+    write(tmp_path, PLAIN, policies=(NEW, OLD))
+    for arch in load_targets():
+        assert (len(load_catalogue(OLD, arch, tmp_path)) == 1) == (arch in proven)
+
+
+def test_what_is_the_same_for_several_policies_is_one_recipe(tmp_path: Path) -> None:
+    write(tmp_path, PLAIN, policies=(NEW, OLD))
+    new, old = (load_catalogue(policy, "x86_64", tmp_path)["a"] for policy in (NEW, OLD))
+    assert new == old
+    assert old.policy == NEW
+
+
+def test_overrides_of_a_policy_come_after_those_of_an_architecture_and_may_have_their_own(tmp_path: Path) -> None:
+    entry = {**PLAIN, "flag": 1, "kept": 1}
+    older = {"flag": 3, "overrides": {"x86_64": {"flag": 4}}}
+    write(tmp_path, {**entry, "overrides": {"x86_64": {"flag": 2, "kept": 2}, OLD: older}}, policies=(NEW, OLD))
+    found = [dict(load_catalogue(policy, "x86_64", tmp_path)["a"].options) for policy in (NEW, OLD)]
+    assert found == [{"flag": 2, "kept": 2}, {"flag": 4, "kept": 2}]
+
+
+def test_a_recipe_for_some_policies_of_its_file_is_absent_in_others(tmp_path: Path) -> None:
+    write(tmp_path, {**PLAIN, "policies": [NEW]}, policies=(NEW, OLD))
+    assert "a" in load_catalogue(NEW, "x86_64", tmp_path)
+    assert "a" not in load_catalogue(OLD, "x86_64", tmp_path)
+
+
+def test_names_in_braces_mean_what_the_policy_says_and_others_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, {**PLAIN, "version": "{gcc_release}", "files": {"{gcc}/x": ["{triple}"]}}, policies=(NEW, OLD))
+    for policy in (NEW, OLD):
+        names = load_data("policies.yaml")[policy]["names"]
+        found = load_catalogue(policy, "x86_64", tmp_path)["a"]
+        assert found.version == names["gcc_release"]
+        assert thawed(found.options) == {"files": {f"{names['gcc']}/x": ["{triple}"]}}
+
+
+def test_every_policy_of_the_recipes_is_the_matrix_s_and_has_every_name() -> None:
+    matrix = yaml.safe_load((REPOSITORY_ROOT / "matrix.yaml").read_text())["policies"]
+    policies = load_data("policies.yaml")
+    assert set(policies) <= set(matrix)
+    assert len({frozenset(facts["names"]) for facts in policies.values()}) == 1
+    assert all(set(facts["architectures"]) <= set(load_targets()) for facts in policies.values())
+
+
+@pytest.mark.parametrize("policies", [None, NEW, (), ("musllinux_0_9",)])
+def test_a_file_that_says_no_policies_is_named(tmp_path: Path, policies: object) -> None:
+    write(tmp_path, PLAIN, name="mistake.yaml", policies=policies)
+    with pytest.raises(StandinError, match=r"mistake\.yaml: `policies` must be a list"):
+        load_catalogue(NEW, "x86_64", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +167,10 @@ def test_files_of_another_policy_are_passed_over(tmp_path: Path) -> None:
         ({"name": "a", "version": "1-r0", "builder": "b", "depends": "x"}, "depends must be a list"),
         ({"name": "a", "version": "1-r0", "builder": "b", "repository": "testing"}, "main, community"),
         ({"name": "a", "version": "1-r0", "builder": "b", "scripts": {"postinst": ""}}, "postinst"),
+        ({**PLAIN, "policies": [OLD]}, f"policies: {OLD} is none of {NEW}"),
+        ({**PLAIN, "overrides": {"amd64": {}}}, "overrides: amd64 is none of"),
+        ({**PLAIN, "overrides": {OLD: {"depends": []}}}, f"overrides: {OLD} is none of"),
+        ({**PLAIN, "overrides": {NEW: {"overrides": {NEW: {}}}}}, f"overrides: {NEW} is none of"),
     ],
 )
 def test_a_mistake_in_a_recipe_is_named_with_its_file(tmp_path: Path, entry: dict[str, object], reason: str) -> None:

@@ -16,7 +16,7 @@ from standin import bases as bases_module
 from standin import pypi
 from standin.apt import Apt, GoneError, Record
 from standin.archives import Archives, UnavailableError, default_series
-from standin.bases import Bases, find_minirootfs
+from standin.bases import Bases, at_hand, find_minirootfs
 from standin.cache import Cache
 from standin.errors import StandinError
 from standin.inputs import CachedInputs, moved
@@ -410,6 +410,13 @@ def test_a_policy_builds_on_the_best_base_there_is(
         tarball(folder, version)
     bases = Bases(Cache(tmp_path / "c"), FakeApt(tmp_path, {}), print, folder)  # type: ignore[arg-type]
     assert bases.build_version(policy, bases.sources("x86_64")) == chosen
+    assert at_hand(policy, "x86_64", folder) == (chosen is not None)
+
+
+def test_without_tarballs_a_policy_has_a_base_where_pypi_has_one() -> None:
+    assert at_hand("musllinux_1_2", "aarch64", None)
+    assert not at_hand("musllinux_1_2", "s390x", None)
+    assert not at_hand("musllinux_1_1", "x86_64", None)
 
 
 def test_an_unknown_policy_is_named(tmp_path: Path) -> None:

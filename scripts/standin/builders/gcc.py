@@ -6,6 +6,7 @@ Options:
     version_folder  the folder's name, Debian's major version
     drop          patterns below GCC's folder that an Alpine compiler does not have or that are glibc's
     objects       the recipe (see gcc_objects.py) whose files for linking go into GCC's folder
+    strong        {archive: prefix}: archives there whose weak references of such names are made strong (see strong.py)
     drivers       programs that know the triple; they become usr/bin/<name>
     plain         programs of GCC that do not
     binutils      programs of binutils; they become usr/bin/<name>
@@ -24,6 +25,7 @@ from standin.builders.host import this_host
 from standin.builders.names import expand, names_for
 from standin.builders.programs import FOLDER, command, make_private, programs
 from standin.builders.redirect import redirect
+from standin.builders.strong import strengthen
 from standin.catalogue import Inputs, Recipe, Target
 from standin.errors import StandinError
 
@@ -38,6 +40,8 @@ def build(recipe: Recipe, target: Target, inputs: Inputs, out: Path) -> None:
     _place_compiler(options, roots, home)
     layout.finish({"drop": options["drop"]}, home)
     layout.place(layout.rules(["usr/lib/gcc/**"]), [inputs.tree(options["objects"])], out / "usr/lib/gcc")
+    for archive, prefix in options.get("strong", {}).items():
+        strengthen(home / archive, prefix)
     dump = _place_drivers(options, target, roots, inputs, out)
     for name in options["plain"]:
         suffix = f"{name}-{options['version_folder']}"

@@ -1,6 +1,5 @@
 """A build's context: the folder BuildKit gets, assembled from the repository and from checked downloads."""
 
-import filecmp
 import hashlib
 import json
 import os
@@ -8,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
     fresh = place.with_name(place.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        _fill(_Folders(fresh=fresh, former=place), image, stock)
+        _fill(_Layout(fresh), image, stock)
         _set_modes(fresh)
         shutil.rmtree(place, ignore_errors=True)
         fresh.rename(place)
@@ -61,53 +60,52 @@ def assemble(image: Image, stock: Stock, place: Path) -> Context:
     return Context(path=place, digest=tree_digest(place))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Folders:
-    """A context that is being made, and the one that it will replace."""
+@dataclass(frozen=True)
+class _Layout:
+    """A context that is being made. Files of the cache stand in it as second names, which nothing writes to.
 
-    fresh: Path
-    former: Path
+    Most are archives that do not change from one build to the next: hundreds of megabytes would be written each time.
+    BuildKit takes a file with another time for another file, which the engine must be sent: so they keep theirs.
+    """
+
+    root: Path
+    _linked: set[Path] = field(default_factory=set)
 
     def place(self, files: Iterable[Path], folder: str) -> None:
-        """Put files of the cache into a folder: as the former context has them, where it has the same ones.
-
-        Most are archives that do not change from one build to the next: hundreds of megabytes would be written each
-        time, and BuildKit takes a file with another time for another file, which the engine must be sent.
-        """
-        (self.fresh / folder).mkdir(parents=True, exist_ok=True)
+        (self.root / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
-            target, former = (root / folder / file.name for root in (self.fresh, self.former))
+            target = self.root / folder / file.name
             target.unlink(missing_ok=True)  # a wheel that two tools need
-            if not _linked(target, former, file):
-                shutil.copyfile(file, target)
+            if not self._link(target, file):
+                shutil.copy2(file, target)
+
+    def _link(self, target: Path, file: Path) -> bool:
+        """False where a link cannot be, or there is one: BuildKit treats two names of a file in one context apart."""
+        if file in self._linked:
+            return False
+        try:
+            target.hardlink_to(file)
+        except OSError:  # the cache is on another disk, or somebody else's
+            return False
+        self._linked.add(file)
+        return True
 
 
-def _linked(target: Path, former: Path, file: Path) -> bool:
-    """Make `target` a second name of `former` where that is what `file` is. False: it is not, or cannot be done."""
-    if former.is_symlink() or not former.is_file() or not filecmp.cmp(file, former, shallow=False):
-        return False
-    try:
-        target.hardlink_to(former)
-    except OSError:  # a file system without such
-        return False
-    return True
-
-
-def _fill(folders: _Folders, image: Image, stock: Stock) -> None:
-    fresh = folders.fresh
+def _fill(layout: _Layout, image: Image, stock: Stock) -> None:
+    fresh = layout.root
     shutil.copytree(stock.root / "images/files", fresh, ignore=shutil.ignore_patterns(*_COMPILED))
     (fresh / "floor").mkdir()
     (fresh / "floor/symbols").write_text(floor_symbols(image))
     for series in image.series:
         archive = image.archive(series)
-        folders.place(
+        layout.place(
             [inputs.cpython_archive(stock.cache, image.supply, archive, stock.report, stock.ca_bundle)], "archives"
         )
     _place_installer(image, stock, fresh / "installer")
     for python in image.interpreters:
-        _place_tools(folders, f"tools/{python.tag}", [_interpreter_spec(image, python, stock)])
+        _place_tools(layout, f"tools/{python.tag}", [_interpreter_spec(image, python, stock)])
     isolated = [_isolated_spec(image, tool, stock) for tool in image.tools]
-    _place_tools(folders, "tools/isolated", isolated)
+    _place_tools(layout, "tools/isolated", isolated)
 
 
 def _set_modes(root: Path) -> None:
@@ -205,10 +203,10 @@ def tree_digest(root: Path, ignored: tuple[str, ...] = _COMPILED) -> str:
     return total.hexdigest()
 
 
-def _place_tools(folders: _Folders, folder: str, specs: list[tuple[dict[str, Any], list[Path]]]) -> None:
+def _place_tools(layout: _Layout, folder: str, specs: list[tuple[dict[str, Any], list[Path]]]) -> None:
     for _, wheels in specs:
-        folders.place(wheels, f"{folder}/wheels")
-    (folders.fresh / folder / "spec.json").write_text(json.dumps([spec for spec, _ in specs], indent=1))
+        layout.place(wheels, f"{folder}/wheels")
+    (layout.root / folder / "spec.json").write_text(json.dumps([spec for spec, _ in specs], indent=1))
 
 
 def _wheels(lock: str, image: Image, interpreter: Interpreter, stock: Stock) -> list[Path]:

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,8 +76,8 @@ class _Layout:
         (self.root / folder).mkdir(parents=True, exist_ok=True)
         for file in files:
             target = self.root / folder / file.name
-            target.unlink(missing_ok=True)  # a wheel that two tools need
-            if not self._link(target, file):
+            # there already: a wheel that two tools need
+            if not target.exists() and not self._link(target, file):
                 shutil.copy2(file, target)
 
     def _link(self, target: Path, file: Path) -> bool:
@@ -109,11 +110,17 @@ def _fill(layout: _Layout, image: Image, stock: Stock) -> None:
 
 
 def _set_modes(root: Path) -> None:
-    """0755 and 0644, as git has them: COPY keeps modes, and the umask of whoever cloned must not reach an image."""
+    """0755 and 0644, as git has them: COPY keeps modes, and the umask of whoever cloned must not reach an image.
+
+    A file that has its mode is left alone: it may be a second name of the cache's.
+    """
     root.chmod(0o755)
     for path in root.rglob("*"):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            there = stat.S_IMODE(path.stat().st_mode)
+            mode = 0o755 if path.is_dir() or there & 0o100 else 0o644
+            if there != mode:
+                path.chmod(mode)
 
 
 def floor_symbols(image: Image) -> str:

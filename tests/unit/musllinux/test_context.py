@@ -372,6 +372,23 @@ def test_files_of_the_cache_are_not_copied_and_keep_their_times(tmp_path: Path, 
     assert len(files) == len({file.st_ino for file in files}), "BuildKit treats two names of one file apart"
 
 
+def test_modes_of_the_cache_s_files_are_not_set_anew_which_only_their_owner_may(
+    tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with umask(0o022):
+        context.assemble(IMAGE, stock(tmp_path), tmp_path / "context")
+    cached = {path.stat().st_ino for path in downloads.folder.iterdir()}
+    real = Path.chmod
+
+    def chmod(path: Path, mode: int) -> None:
+        assert path.stat().st_ino not in cached
+        real(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    made = context.assemble(IMAGE, stock(tmp_path), tmp_path / "context")
+    assert cached & {file.st_ino for file in placed(made)}
+
+
 def test_where_a_file_cannot_have_two_names_it_is_copied_with_its_time(
     tmp_path: Path, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 from standin import process
 from standin.builders import layout, sources
 from standin.builders.host import this_host
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.builders.programs import PATCHELF, check_closed, make_private, needed, programs
 from standin.catalogue import Inputs, Recipe, Target
+from standin.fields import expand
 
 VERSION = 1
 

@@ -22,12 +22,13 @@ from typing import Any
 from standin import process
 from standin.builders import layout, sources, specs
 from standin.builders.host import this_host
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.builders.programs import FOLDER, command, make_private, programs
 from standin.builders.redirect import redirect
 from standin.builders.strong import strengthen
 from standin.catalogue import Inputs, Recipe, Target
 from standin.errors import StandinError
+from standin.fields import expand
 
 VERSION = 1
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from standin import process
 from standin.builders import layout, sources, zig
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.catalogue import Inputs, Recipe, Target
+from standin.fields import expand
 
 VERSION = 1
 

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 
 from standin.builders.host import this_host
 from standin.catalogue import Target
-from standin.fields import expand
-
-__all__ = ["expand", "names_for"]
 
 
 def names_for(target: Target) -> Mapping[str, str]:

@@ -26,10 +26,11 @@ from typing import Any
 from standin import process
 from standin.builders import layout, sources, zig
 from standin.builders.host import this_host
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.builders.programs import command, is_elf
 from standin.catalogue import Inputs, Recipe, Target
 from standin.errors import StandinError
+from standin.fields import expand
 
 VERSION = 1
 

@@ -14,9 +14,10 @@ from elftools.elf.sections import SymbolTableSection
 
 from standin import process
 from standin.builders import sources, zig
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.catalogue import Inputs, Recipe, Target
 from standin.errors import StandinError
+from standin.fields import expand
 
 VERSION = 1
 

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from muslabi import database
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.builders.programs import GLIBC, PATCHELF
 from standin.catalogue import Catalogue, load_catalogue, load_data, load_targets, thawed
+from standin.fields import expand
 
 ROOT = Path(__file__).parents[3]
 TARGETS = load_targets()

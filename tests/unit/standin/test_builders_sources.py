@@ -9,10 +9,11 @@ import pytest
 
 from standin.builders import source
 from standin.builders.host import this_host
-from standin.builders.names import expand, names_for
+from standin.builders.names import names_for
 from standin.builders.sources import named, unpack
 from standin.catalogue import load_targets
 from standin.errors import StandinError
+from standin.fields import expand
 
 
 def tarball(**files: bytes) -> bytes:

@@ -292,17 +292,10 @@ def _judge_again(place: Place, again: Ended) -> list[str]:
     if again.code != 0:
         return [f"the rerun ends with {again.code}: {again.said[-1500:]}"]
     record = json.loads((place.root / "build" / IMAGE / "build.json").read_text())
-    argv = ["docker", f"--host={place.engine.host}", "run", "--rm", "--network=none", record["image"]]
     check = CHECK_WHOLE if place.whole else CHECK
-    done = subprocess.run([*argv, "sh", "-c", check], capture_output=True, text=True, check=False, timeout=120)
+    done = _docker(place, "run", "--rm", "--network=none", record["image"], "sh", "-c", check)
     wrong = [] if done.stdout.endswith("whole\n") else [f"the image does not work: {done.stderr[-300:]}"]
-    named = subprocess.run(
-        ["docker", f"--host={place.engine.host}", "image", "inspect", "--format={{.Id}}", f"{IMAGE}:latest"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    ).stdout.strip()
+    named = _docker(place, "image", "inspect", "--format={{.Id}}", f"{IMAGE}:latest").stdout.strip()
     if named != record["image"]:
         wrong.append(f"the tag is {named}, the record {record['image']}")
     if place.smoke:
@@ -314,14 +307,13 @@ def _judge_smoke(place: Place, image: str) -> list[str]:
     """The record of the smoke test is green and of this image, and no container of it is left."""
     tried = smoke_record.read(place.root / "build", IMAGE)
     wrong = [] if tried and tried.green and tried.image == image else ["the smoke test's record is not green"]
-    listed = subprocess.run(
-        ["docker", f"--host={place.engine.host}", "ps", "--all", "--quiet"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    ).stdout.split()
+    listed = _docker(place, "ps", "--all", "--quiet").stdout.split()
     return [*wrong, *([f"containers are left: {' '.join(listed)}"] if listed else [])]
+
+
+def _docker(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = ["docker", f"--host={place.engine.host}", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _half_written(place: Place) -> list[str]:

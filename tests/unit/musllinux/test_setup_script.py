@@ -259,9 +259,8 @@ case "$*" in *binfmt/qemu-*) exit 0 ;; *) exec {shutil.which("grep")} "$@" ;; es
 @pytest.mark.parametrize(("given", "does"), [("", "scripts/setup emulators"), ("1", "scripts/setup --again emulators")])
 def test_the_make_target_that_the_doctor_names_is_this(given: str, does: str) -> None:
     argv = ["make", "-n", "emulators", "ARCH=aarch64", f"AGAIN={given}"]
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith("MAKE")
-    }  # `make test` is around this
+    # without what a `make test` around this has set
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     shown = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
     assert " ".join(shown.splitlines()[0].split()) == does
 

@@ -79,4 +79,5 @@ def answers(host: str) -> bool:
 
 
 def say(line: str) -> None:
+    sys.stdout.flush()  # which waits in a pipe: what was said before comes before
     print(f"[sources] {line}", file=sys.stderr, flush=True)

@@ -1,6 +1,8 @@
 """Which source a run takes, and what it says before it uses the stand-in."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,3 +121,9 @@ def test_upstream_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_standin_that_was_never_up_is_not_started_by_a_verb_that_looks(tmp_path: Path) -> None:
     with pytest.raises(FactoryError, match="not up"):
         sources.present(settings(tmp_path), MATRIX, Source.STANDIN)
+
+
+def test_what_was_printed_before_a_remark_comes_before_it_in_a_pipe() -> None:
+    program = "from musllinux import sources; print('table'); sources.say('remark')"
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    assert done.stdout == b"table\n[sources] remark\n"

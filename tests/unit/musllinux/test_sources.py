@@ -1,6 +1,7 @@
 """Which source a run takes, and what it says before it uses the stand-in."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -125,5 +126,7 @@ def test_a_standin_that_was_never_up_is_not_started_by_a_verb_that_looks(tmp_pat
 
 def test_what_was_printed_before_a_remark_comes_before_it_in_a_pipe() -> None:
     program = "from musllinux import sources; print('table'); sources.say('remark')"
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
     assert done.stdout == b"table\n[sources] remark\n"
